@@ -1,0 +1,1 @@
+"""Who holds a certificate, and whether it is good today."""

@@ -1,0 +1,1 @@
+"""What a message asks for, and what is decided."""

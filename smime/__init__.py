@@ -1,0 +1,1 @@
+"""Bytes in, verdict out; content in, sealed message out (RFC 5652, RFC 8551)."""

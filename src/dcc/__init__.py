@@ -1,0 +1,3 @@
+"""The DCC gateway: signed and sealed mail in front of shared patient folders."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What people read: mails and pages, French first, English second."""
