@@ -1,0 +1,63 @@
+"""`dcc document get`: the octets of one part of a document, under a named operator and audited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcc.gateway.commands import common
+from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    group = typer.Typer(no_args_is_help=True, help="Les documents classés.")
+    group.command("get")(get)
+    app.add_typer(group, name="document")
+
+
+def get(
+    document_id: Annotated[str, typer.Argument(help="L'identifiant du document.")],
+    config: ConfigOption,
+    out: Annotated[Path, typer.Option(help="Le dossier où écrire les pièces.")] = Path(),
+    operator: Annotated[str, typer.Option(envvar="USER", help="Qui demande : inscrit dans la trace.")] = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Écrit les pièces d'un document, numérotées. Exemple : dcc document get ID -c dcc.toml --out pieces"""
+    from dcc.gateway.services import open_services
+    from dcc.mailbox import documents
+    from dcc.mailbox.records import AuditRecord
+
+    if not operator:
+        common.stop("dites qui demande : --operator NOM", common.EXIT_USAGE)
+    settings = common.settings_of(config)
+    with open_services(settings) as services:
+        with services.database.begin() as conn:
+            document = documents.document(conn, document_id)
+            if document is not None:
+                services.audit.append(
+                    conn,
+                    AuditRecord(
+                        at=common.now_utc(), tag="operator:document:read", actor=f"operator:{operator}",
+                        certificate=None, message=document.message, mail_message_id=None,
+                        folder=document.folder, document=document.id, decision="done", code=None,
+                    ),
+                )  # fmt: skip
+        if document is None:
+            common.stop("aucun document ne porte cet identifiant")
+        out.mkdir(parents=True, exist_ok=True)
+        written = []
+        for number, part in enumerate(document.parts, 1):
+            suffix = Path(part.name).suffix[:10] if Path(part.name).suffix.isascii() else ""
+            path = out / f"{document.id}-{number}{suffix}"
+            with services.blobs.open(part.blob) as source, path.open("wb") as target:
+                while chunk := source.read(1 << 16):
+                    target.write(chunk)
+            written.append({"path": str(path), "name": part.name, "size": part.size, "sha256": part.sha256})
+    if json_output:
+        common.print_json(written)
+        return
+    for line in written:
+        typer.echo(f"{line['path']}  {line['size']} octets")

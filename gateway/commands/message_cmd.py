@@ -1,0 +1,77 @@
+"""`dcc message list|show`: what was received and how far each message has come."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dcc.gateway.commands import common
+from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    group = typer.Typer(no_args_is_help=True, help="Les messages reçus et leur avancement.")
+    group.command("list")(list_messages)
+    group.command("show")(show)
+    app.add_typer(group, name="message")
+
+
+def list_messages(
+    config: ConfigOption,
+    state: Annotated[str | None, typer.Option(help="received, opened, …, filed, done, held, refused.")] = None,
+    limit: Annotated[int, typer.Option(help="Nombre de messages au plus.")] = 100,
+    json_output: JsonOption = False,
+) -> None:
+    """Les derniers messages. Exemple : dcc message list -c dcc.toml --state held"""
+    from dcc.gateway.services import open_database
+    from dcc.gateway.views import message_view
+    from dcc.mailbox import messages
+    from dcc.mailbox.records import MessageState
+
+    if state is not None and state not in {s.value for s in MessageState}:
+        common.stop(f"état inconnu : {state}", common.EXIT_USAGE)
+    settings = common.settings_of(config)
+    wanted = None if state is None else MessageState(state)
+    with open_database(settings) as database, database.read() as conn:
+        rows = [message_view(conn, m) for m in messages.list_messages(conn, state=wanted, limit=limit)]
+    if json_output:
+        common.print_json(rows)
+        return
+    for row in rows:
+        code = "" if row["reason"] is None else row["reason"]["code"]
+        typer.echo(f"{row['received_at']}  {row['id']}  {row['state']:<10} {code}")
+
+
+def show(
+    message_id: Annotated[str, typer.Argument(help="L'identifiant donné par la réponse 250.")],
+    config: ConfigOption,
+    json_output: JsonOption = False,
+) -> None:
+    """Un message : état, motif, signataire, durée de chaque étape. Exemple : dcc message show ID -c dcc.toml"""
+    from dcc.gateway.services import open_database
+    from dcc.gateway.views import message_view
+    from dcc.mailbox import messages
+
+    settings = common.settings_of(config)
+    with open_database(settings) as database, database.read() as conn:
+        message = messages.get(conn, message_id)
+        view = None if message is None else message_view(conn, message)
+    if view is None:
+        common.stop("aucun message ne porte cet identifiant")
+    if json_output:
+        common.print_json(view)
+        return
+    typer.echo(f"Message {view['id']} : {view['state']}")
+    typer.echo(f"  reçu le {view['received_at']}, terminé le {view['settled_at'] or '–'}")
+    if view["reason"]:
+        typer.echo(f"  motif {view['reason']['code']} : {view['reason']['sender']}")
+        typer.echo(f"  pour l'exploitant : {view['reason']['operator']}")
+    if view["signer"]:
+        typer.echo(f"  signataire : compte {view['signer']['account'] or '–'}, {view['signer']['role'] or '–'}")
+    typer.echo(f"  dossier : {view['folder'] or '–'} ; documents : {', '.join(view['documents']) or '–'}")
+    for stage in view["stages"]:
+        typer.echo(f"  {stage['at']}  {stage['name']:<11} {stage['ms']} ms")
+    for name, value in view["evidence"].items():
+        typer.echo(f"  {name} : {value}")

@@ -1,0 +1,118 @@
+"""A message's life from `received` to its end: each stage computes, then commits by compare-and-set.
+
+The plaintext exists in memory (or under an ephemeral key) only: after a crash a message is opened again from
+its received bytes, and stages already committed are passed over. Settling is one transaction: document rows,
+outgoing mails, audit record and end (I1, I2).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from dcc.gateway import stages
+from dcc.gateway.checkpoint import checkpoint
+from dcc.gateway.progress import Ended, Progress
+from dcc.gateway.services import Services
+from dcc.gateway.settle import settle
+from dcc.mailbox import messages
+from dcc.mailbox.records import Message, MessageState, StageTiming
+from dcc.router.reasons import reason
+
+Stage = Callable[[Services, Progress], Ended | None]
+STAGES: tuple[tuple[str, MessageState, Stage], ...] = (
+    ("opened", MessageState.OPENED, stages.open_stage),
+    ("identified", MessageState.IDENTIFIED, stages.identify_stage),
+    ("read", MessageState.READ, stages.read_stage),
+    ("decided", MessageState.DECIDED, stages.decide_stage),
+)
+RANK = {state: rank for rank, state in enumerate((MessageState.RECEIVED, *(state for _, state, _ in STAGES)))}
+log = structlog.get_logger("dcc.pipeline")
+
+
+class Pipeline:
+    """Brings claimed messages to their end; safe to run in several threads or processes at once."""
+
+    def __init__(self, services: Services, clock: Callable[[], datetime]) -> None:
+        self._services = services
+        self._clock = clock
+
+    def run_once(self, limit: int = 1) -> int:
+        """Claim up to `limit` due messages and bring each to its end; returns how many were claimed."""
+        services = self._services
+        now = self._clock()
+        with services.database.begin() as conn:
+            claimed = messages.claim(
+                conn, now=now, lease=timedelta(seconds=services.settings.worker.lease_seconds), limit=limit
+            )
+        for message in claimed:
+            self.process(message)
+        return len(claimed)
+
+    def process(self, message: Message) -> MessageState:
+        """The whole life of one claimed message; an unexpected failure puts it back, then holds it (I2)."""
+        try:
+            return self._process(message)
+        except Exception as error:
+            # The last resort of I2: whatever happens, the message keeps an end, and the operator a line.
+            log.exception("stage_failed", message=message.id, error=type(error).__name__)
+            return self._set_aside(message, type(error).__name__)
+
+    def _process(self, message: Message) -> MessageState:
+        with Progress.start(message, self._clock()) as progress:
+            ended: Ended | None = None
+            for name, state, stage in STAGES:
+                begun = time.perf_counter()
+                ended = stage(self._services, progress)
+                if ended is not None:
+                    break
+                if RANK[progress.state] < RANK[state]:
+                    self._advance(progress, state, name, (time.perf_counter() - begun) * 1000)
+                    checkpoint(f"after-{name}")
+            if ended is None:
+                raise RuntimeError("the last stage ends every message")
+            end = settle(self._services, progress, ended, self._clock())
+            checkpoint("after-settled")
+            self._services.metrics_ended(end, ended.code)
+            self._services.wake.set()
+            return end
+
+    def _advance(self, progress: Progress, state: MessageState, name: str, ms: float) -> None:
+        timing = StageTiming(name, self._clock(), round(ms, 3))
+        with self._services.database.begin() as conn:
+            moved = messages.advance(
+                conn,
+                progress.message.id,
+                expected=progress.state,
+                to=state,
+                timing=timing,
+                signer=progress.signer_account_id,
+                signer_certificate=progress.signer_sha256,
+                evidence=json.dumps(progress.evidence),
+            )
+        if not moved:
+            raise LostRaceError("another worker moved this message")
+        progress.state = state
+
+    def _set_aside(self, message: Message, kind: str) -> MessageState:
+        """Retry later, with bounded attempts; then held, visible to a person, with its reason (I2)."""
+        settings = self._services.settings.worker
+        now = self._clock()
+        with self._services.database.begin() as conn:
+            current = messages.get(conn, message.id)
+            if current is None or current.state not in RANK:
+                return MessageState.HELD if current is None else current.state
+            if current.attempts < settings.attempts:
+                delay = timedelta(seconds=settings.retry_seconds * 2 ** max(0, current.attempts - 1))
+                messages.defer(conn, message.id, until=now + delay)
+                return current.state
+        with Progress.start(current, now) as progress:
+            return settle(self._services, progress, Ended.held(reason("D2R-SYS01", kind=kind)), now)
+
+
+class LostRaceError(Exception):
+    """Another worker advanced the message first; its work stands, ours is dropped."""

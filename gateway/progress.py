@@ -1,0 +1,90 @@
+"""How far one message has come in memory, and how it may end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from dcc.cards.verdict import Judgement
+from dcc.mailbox.records import Account, Delivery, Document, Message, MessageState
+from dcc.router.reasons import Reason
+from dcc.router.request import Request
+from dcc.smime.verdict import Opened
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A document row to write, and what it supersedes or deletes."""
+
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a message ends: the state, the reason, and what is written with it in one transaction."""
+
+    state: MessageState
+    reason: Reason | None = None
+    folder: str | None = None
+    documents: tuple[str, ...] = ()
+    new_documents: tuple[Document, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+    replay_key: str | None = None
+    retry_at: datetime | None = None
+    tag: str = "gateway:message:settled"
+
+    @property
+    def code(self) -> str | None:
+        """The reason's code, if there is one."""
+        return None if self.reason is None else self.reason.code
+
+    @classmethod
+    def held(cls, why: Reason, *, retry_at: datetime | None = None, deliveries: Sequence[Delivery] = ()) -> Self:
+        """Visible to a person, with the reason."""
+        return cls(MessageState.HELD, why, retry_at=retry_at, deliveries=tuple(deliveries))
+
+    @classmethod
+    def refused(cls, why: Reason, deliveries: Sequence[Delivery] = ()) -> Self:
+        """Refused with the reason; told where that is safe."""
+        return cls(MessageState.REFUSED, why, deliveries=tuple(deliveries))
+
+
+@dataclass(slots=True)
+class Progress:
+    """What is known of one message while it is worked on; closed with everything it holds open."""
+
+    message: Message
+    at: datetime
+    state: MessageState
+    stack: ExitStack = field(default_factory=ExitStack)
+    evidence: dict[str, Any] = field(default_factory=dict)
+    opened: Opened | None = None
+    judgement: Judgement | None = None
+    account: Account | None = None
+    request: Request | None = None
+    clear: bool = False  # the mail came without encryption: its original must not stay in clear
+
+    @classmethod
+    def start(cls, message: Message, at: datetime) -> Self:
+        """Begin, or begin again, with a claimed message."""
+        return cls(message=message, at=at, state=message.state)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stack.close()
+
+    @property
+    def signer_account_id(self) -> str | None:
+        """The account of the signer, once identified."""
+        return None if self.account is None else self.account.id
+
+    @property
+    def signer_sha256(self) -> str | None:
+        """SHA-256 of the signer's certificate, once read."""
+        certificate = None if self.judgement is None else self.judgement.certificate
+        return None if certificate is None else certificate.sha256
