@@ -9,10 +9,11 @@ from datetime import datetime
 from typing import Any, Self
 
 from dcc.cards.verdict import Judgement
-from dcc.mailbox.records import Account, Delivery, Document, Message, MessageState
 from dcc.router.reasons import Reason
 from dcc.router.request import Request
 from dcc.smime.verdict import Opened
+
+from dcc.mailbox.records import Account, Delivery, Document, Message, MessageState
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dcc.router.reasons import reason
 from sqlalchemy import Connection
 
 from dcc.gateway.commands.common import iso
 from dcc.mailbox import documents as documents_store
 from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.records import Account, Delivery, Document, Folder, Mandate, Message
-from dcc.router.reasons import reason
 
 
 def reason_view(code: str | None, parameters: tuple[tuple[str, str], ...] = ()) -> dict[str, str] | None:
@@ -63,7 +63,7 @@ def folder_view(conn: Connection, folder: Folder) -> dict[str, Any]:
         "network": folder.network,
         "created_at": iso(folder.created_at),
         "consent": {"state": folder.consent.value, "at": iso(folder.consent_at)},
-        "mandates": [mandate_view(conn, mandate) for mandate in folders.mandates(conn, folder.id)],
+        "mandates": [mandate_view(conn, mandate) for mandate in folders.mandates_of(conn, folder.id)],
         "documents": [document_view(d) for d in documents_store.documents(conn, folder.id)],
         "deliveries": [delivery_view(d) for d in outbox.deliveries(conn, folder=folder.id)],
     }
@@ -106,8 +106,7 @@ def document_view(document: Document) -> dict[str, Any]:
         "confidentiality": list(document.confidentiality),
         "message": document.message,
         "parts": [
-            {"name": p.name, "media_type": p.media_type, "size": p.size, "sha256": p.sha256}
-            for p in document.parts
+            {"name": p.name, "media_type": p.media_type, "size": p.size, "sha256": p.sha256} for p in document.parts
         ],
     }
 

@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
 def list_accounts(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Tous les comptes. Exemple : dcc account list -c dcc.toml --json"""
     from dcc.gateway.services import open_database
+
     from dcc.gateway.views import account_view
     from dcc.mailbox import people
 
@@ -39,14 +40,20 @@ def list_accounts(config: ConfigOption, json_output: JsonOption = False) -> None
 
 
 def validate(
-    account: AccountArgument, config: ConfigOption, operator: OperatorOption = "", json_output: JsonOption = False
+    account: AccountArgument,
+    config: ConfigOption,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
 ) -> None:
     """Valide un compte : il peut déposer et lire. Exemple : dcc account validate a@x.example -c dcc.toml"""
     _set_state(account, config, operator, json_output, "validated")
 
 
 def suspend(
-    account: AccountArgument, config: ConfigOption, operator: OperatorOption = "", json_output: JsonOption = False
+    account: AccountArgument,
+    config: ConfigOption,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
 ) -> None:
     """Suspend un compte, tout de suite. Exemple : dcc account suspend a@x.example -c dcc.toml"""
     _set_state(account, config, operator, json_output, "suspended")
@@ -54,6 +61,7 @@ def suspend(
 
 def _set_state(name, config, operator, json_output, state) -> None:  # type: ignore[no-untyped-def]
     from dcc.gateway.services import open_services
+
     from dcc.gateway.views import account_view
     from dcc.mailbox import people
     from dcc.mailbox.records import AccountState, AuditRecord
@@ -61,21 +69,20 @@ def _set_state(name, config, operator, json_output, state) -> None:  # type: ign
     if not operator:
         common.stop("dites qui décide : --operator NOM", common.EXIT_USAGE)
     settings = common.settings_of(config)
-    with open_services(settings) as services:
-        with services.database.begin() as conn:
-            named = people.get_account(conn, name)
-            found = [named] if named else people.by_mailbox(conn, None, name.lower())
-            for account in found:
-                people.set_account_state(conn, account.id, AccountState(state))
-                services.audit.append(
-                    conn,
-                    AuditRecord(
-                        at=common.now_utc(), tag=f"operator:account:{state}", actor=f"operator:{operator}",
-                        certificate=None, message=None, mail_message_id=None, folder=None, document=None,
-                        decision="done", code=None, detail=f'{{"account": "{account.id}"}}',
-                    ),
-                )  # fmt: skip
-            views = [account_view(a) for a in (people.get_account(conn, f.id) for f in found) if a]
+    with open_services(settings) as services, services.database.begin() as conn:
+        named = people.get_account(conn, name)
+        found = [named] if named else people.by_mailbox(conn, None, name.lower())
+        for account in found:
+            people.set_account_state(conn, account.id, AccountState(state))
+            services.audit.append(
+                conn,
+                AuditRecord(
+                    at=common.now_utc(), tag=f"operator:account:{state}", actor=f"operator:{operator}",
+                    certificate=None, message=None, mail_message_id=None, folder=None, document=None,
+                    decision="done", code=None, detail=f'{{"account": "{account.id}"}}',
+                ),
+            )  # fmt: skip
+        views = [account_view(a) for a in (people.get_account(conn, f.id) for f in found) if a]
     if not views:
         common.stop("aucun compte ne porte cet identifiant ou cette adresse")
     if json_output:

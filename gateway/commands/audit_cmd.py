@@ -25,16 +25,17 @@ def register(app: typer.Typer) -> None:
 def verify(
     config: ConfigOption,
     certificate: Annotated[
-        Path | None, typer.Option(help="Le certificat de la passerelle (PEM ou DER), sinon celui de l'instance.")
+        Path | None,
+        typer.Option(help="Le certificat de la passerelle (PEM ou DER), sinon celui de l'instance."),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Vérifie la chaîne ; sort 1 si elle est rompue. Exemple : dcc audit verify -c dcc.toml"""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
-
     from dcc.gateway.instance import open_keys
     from dcc.gateway.services import open_database
+
     from dcc.mailbox import audit
 
     settings = common.settings_of(config)
@@ -60,6 +61,7 @@ def export(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Un objet JSON par ligne. Exemple : dcc audit export -c dcc.toml > trace.jsonl"""
     del json_output  # always JSON: one object a line (contract.md)
     from dcc.gateway.services import open_database
+
     from dcc.mailbox import audit
 
     settings = common.settings_of(config)

@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
 def list_folders(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Tous les dossiers, sans identité. Exemple : dcc folder list -c dcc.toml"""
     from dcc.gateway.services import open_database
+
     from dcc.mailbox import folders
 
     settings = common.settings_of(config)
@@ -49,6 +50,7 @@ def show(
 ) -> None:
     """Un dossier : documents, consentement, mandats, envois. Exemple : dcc folder show D-7F3K-9QXA -c dcc.toml"""
     from dcc.gateway.services import open_database
+
     from dcc.gateway.views import folder_view
     from dcc.mailbox import folders
 
@@ -63,7 +65,9 @@ def show(
         return
     typer.echo(f"Dossier {view['reference']} ({view['network']}), consentement : {view['consent']['state']}")
     for document in view["documents"]:
-        typer.echo(f"  {document['received_at']}  {document['type_code']:<10} {document['status']:<10} {document['id']}")
+        typer.echo(
+            f"  {document['received_at']}  {document['type_code']:<10} {document['status']:<10} {document['id']}"
+        )
     for mandate in view["mandates"]:
         holder = mandate["mailbox"] or mandate["structure"]
         typer.echo(f"  mandat : {holder} ({mandate['origin']}), jusqu'au {mandate['until'] or '–'}")

@@ -32,6 +32,7 @@ def add(
 ) -> None:
     """Ajoute une opposition. Exemple : dcc opposition add D-7F3K-9QXA --person a@x.example -c dcc.toml"""
     from dcc.gateway.services import open_services
+
     from dcc.mailbox import folders, people
 
     if not operator or (person is None) == (document_type is None):
@@ -67,6 +68,7 @@ def remove(
 ) -> None:
     """Lève une opposition. Exemple : dcc opposition remove ID -c dcc.toml"""
     from dcc.gateway.services import open_services
+
     from dcc.mailbox import folders
 
     if not operator:
@@ -87,6 +89,7 @@ def remove(
 def list_oppositions(folder: FolderArgument, config: ConfigOption, json_output: JsonOption = False) -> None:
     """Les oppositions d'un dossier. Exemple : dcc opposition list D-7F3K-9QXA -c dcc.toml"""
     from dcc.gateway.services import open_database
+
     from dcc.mailbox import folders
 
     settings = common.settings_of(config)
@@ -94,7 +97,7 @@ def list_oppositions(folder: FolderArgument, config: ConfigOption, json_output: 
         found = folders.folder(conn, folder)
         rows = [] if found is None else [
             {"id": o.id, "account": o.account, "type": o.type_code, "at": common.iso(o.at)}
-            for o in folders.oppositions(conn, found.id)
+            for o in folders.oppositions_of(conn, found.id)
         ]  # fmt: skip
     if found is None:
         common.stop("aucun dossier ne porte cet identifiant, cette référence ou cette adresse")

@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
 def serve(
     config: ConfigOption,
     role: Annotated[
-        str, typer.Option(help="Rôles, séparés par des virgules : smtp, worker, relay (poller et portal : à venir).")
+        str,
+        typer.Option(help="Rôles, séparés par des virgules : smtp, worker, relay (poller et portal : à venir)."),
     ] = "smtp,worker,relay",
 ) -> None:
     """Démarre la passerelle ; écrit run/ready.json quand elle écoute. Exemple : dcc serve -c dcc.toml"""

@@ -1,0 +1,156 @@
+"""Documents as encrypted files: one key per file, chunks under AES-256-GCM, random names.
+
+File: chunks of 64 KiB of clear bytes, each followed by its 16-octet tag. The nonce of a chunk is its number; the key
+is used for this file only. Associated data: the file's name, the chunk's number and whether it is the last, so
+that chunks cannot be moved, dropped or cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from dcc.mailbox.keyring import KeyRing
+from dcc.mailbox.records import BlobRef
+from dcc.mailbox.spool import _mapped, fsync_directory
+
+CHUNK = 1 << 16
+TAG = 16
+
+
+class BlobDamaged(Exception):
+    """The file is not what was written: changed, cut, or of another name."""
+
+
+class BlobStore:
+    """A folder of encrypted files."""
+
+    def __init__(self, directory: Path, keyring: KeyRing, random_bytes: Callable[[int], bytes]) -> None:
+        self._directory = directory
+        self._keyring = keyring
+        self._random = random_bytes
+
+    def put(self, chunks: Iterable[bytes | bytearray | memoryview]) -> BlobRef:
+        """Encrypt and keep a stream, durably. Raises StorageFull."""
+        blob_id = self._random(16).hex()
+        key = self._random(32)
+        version, wrapped = self._keyring.wrap(key)
+        path = self._path(blob_id)
+        aside = path.with_suffix(".part")
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb", buffering=0) as file:
+                size, sha256 = _encrypt(chunks, file, AESGCM(key), blob_id)
+                os.fsync(file.fileno())
+            aside.rename(path)
+            fsync_directory(path.parent)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise _mapped(error) from error
+        return BlobRef(blob_id, size, sha256, version, wrapped)
+
+    def open(self, ref: BlobRef) -> BinaryIO:
+        """A seekable reader of the clear bytes. Raises FileNotFoundError, KeyMissing; BlobDamaged while reading."""
+        key = self._keyring.unwrap(ref.key_version, ref.wrapped_key)
+        return io.BufferedReader(_BlobReader(self._path(ref.id), ref, AESGCM(key)), CHUNK)
+
+    def read(self, ref: BlobRef) -> bytes:
+        """The clear bytes, whole: small documents only."""
+        with self.open(ref) as file:
+            return file.read()
+
+    def remove(self, ref: BlobRef) -> None:
+        """Remove one file that no row names."""
+        self._path(ref.id).unlink(missing_ok=True)
+
+    def files(self) -> Iterable[Path]:
+        """Every file, for backup and clean-up."""
+        return self._directory.glob("*/*")
+
+    def _path(self, blob_id: str) -> Path:
+        return self._directory / blob_id[:2] / blob_id
+
+
+def _associated(blob_id: str, number: int, last: bool) -> bytes:
+    return blob_id.encode() + number.to_bytes(8, "big") + bytes([last])
+
+
+def _encrypt(
+    chunks: Iterable[bytes | bytearray | memoryview], file: io.RawIOBase, cipher: AESGCM, blob_id: str
+) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    pending = bytearray()
+    size = number = 0
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        pending += chunk
+        while len(pending) > CHUNK:
+            block = bytes(pending[:CHUNK])
+            del pending[:CHUNK]
+            file.write(cipher.encrypt(number.to_bytes(12, "big"), block, _associated(blob_id, number, False)))
+            number += 1
+    file.write(cipher.encrypt(number.to_bytes(12, "big"), bytes(pending), _associated(blob_id, number, True)))
+    return size, digest.hexdigest()
+
+
+class _BlobReader(io.RawIOBase):
+    """Decrypts one chunk at a time; seeks to any octet."""
+
+    def __init__(self, path: Path, ref: BlobRef, cipher: AESGCM) -> None:
+        self._file = path.open("rb", buffering=0)
+        self._ref = ref
+        self._cipher = cipher
+        self._last = max(0, -(-ref.size // CHUNK) - 1)
+        self._position = 0
+        self._number = -1
+        self._chunk = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._ref.size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if self._position >= self._ref.size:
+            return 0
+        number, inside = divmod(self._position, CHUNK)
+        if number != self._number:
+            self._load(number)
+        piece = self._chunk[inside : inside + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def _load(self, number: int) -> None:
+        self._file.seek(number * (CHUNK + TAG))
+        sealed = self._file.read(CHUNK + TAG)
+        last = number == self._last
+        try:
+            self._chunk = self._cipher.decrypt(
+                number.to_bytes(12, "big"), sealed, _associated(self._ref.id, number, last)
+            )
+        except InvalidTag as error:
+            raise BlobDamaged("a stored document does not decrypt") from error
+        self._number = number
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()

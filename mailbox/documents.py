@@ -1,0 +1,105 @@
+"""Filed documents and their parts; older versions stay readable and marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from dcc.mailbox.records import BlobRef, Document, DocumentStatus, Part
+from dcc.mailbox.rows import pack, strings
+from dcc.mailbox.schema import documents as table
+from dcc.mailbox.schema import parts
+
+
+def add_document(conn: Connection, document: Document) -> None:
+    """Write one document and its parts; the pair (folder, unique id) is unique."""
+    values = asdict(document)
+    del values["parts"]
+    values |= {"status": document.status.value, "confidentiality": pack(list(document.confidentiality))}
+    conn.execute(insert(table).values(**values))
+    rows = [_part_values(document.id, position, part) for position, part in enumerate(document.parts)]
+    if rows:
+        conn.execute(insert(parts), rows)
+
+
+def document(conn: Connection, document_id: str) -> Document | None:
+    """One document by its id."""
+    found = _load(conn, [table.c.id == document_id])
+    return found[0] if found else None
+
+
+def by_unique_id(conn: Connection, folder_id: str, unique_id: str) -> Document | None:
+    """The document of a folder that carries this CDA id."""
+    found = _load(conn, [table.c.folder == folder_id, table.c.unique_id == unique_id])
+    return found[0] if found else None
+
+
+def documents(conn: Connection, folder_id: str) -> list[Document]:
+    """Every document of a folder, oldest first."""
+    return _load(conn, [table.c.folder == folder_id])
+
+
+def some(conn: Connection, ids: Sequence[str]) -> list[Document]:
+    """These documents, in the order asked."""
+    found = {one.id: one for one in _load(conn, [table.c.id.in_(ids)])}
+    return [found[one] for one in ids if one in found]
+
+
+def mark(conn: Connection, document_id: str, status: DocumentStatus) -> bool:
+    """Supersede or delete a current document by compare-and-set; False when it is not current."""
+    done = conn.execute(
+        update(table)
+        .where(table.c.id == document_id, table.c.status == DocumentStatus.CURRENT.value)
+        .values(status=status.value)
+    )
+    return done.rowcount == 1
+
+
+def blob_refs(conn: Connection) -> Iterable[BlobRef]:
+    """Every blob that a part names, for backup and clean-up."""
+    for row in conn.execute(select(parts)):
+        yield _part(row).blob
+
+
+def _load(conn: Connection, conditions: Sequence[Any]) -> list[Document]:
+    rows = conn.execute(select(table).where(*conditions).order_by(table.c.received_at, table.c.id)).all()
+    if not rows:
+        return []
+    query = select(parts).where(parts.c.document.in_([row.id for row in rows])).order_by(parts.c.position)
+    by_document: dict[str, list[Part]] = {}
+    for row in conn.execute(query):
+        by_document.setdefault(row.document, []).append(_part(row))
+    return [
+        Document(
+            **{
+                **row._mapping,
+                "status": DocumentStatus(row.status),
+                "confidentiality": strings(row.confidentiality),
+                "parts": tuple(by_document.get(row.id, ())),
+            }
+        )
+        for row in rows
+    ]
+
+
+def _part_values(document_id: str, position: int, part: Part) -> dict[str, Any]:
+    return {
+        "document": document_id,
+        "position": position,
+        "name": part.name,
+        "media_type": part.media_type,
+        "size": part.size,
+        "sha256": part.sha256,
+        "role": part.role,
+        "blob_id": part.blob.id,
+        "key_version": part.blob.key_version,
+        "wrapped_key": part.blob.wrapped_key,
+    }
+
+
+def _part(row: Row[Any]) -> Part:
+    blob = BlobRef(row.blob_id, row.size, row.sha256, row.key_version, row.wrapped_key)
+    return Part(row.name, row.media_type, row.size, row.sha256, blob, row.role)

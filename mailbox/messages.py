@@ -1,0 +1,229 @@
+"""Received messages: durable rows, claimed under a lease, advanced by compare-and-set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from dcc.mailbox.records import ENDS, Message, MessageState, StageTiming
+from dcc.mailbox.rows import iso, pack, pairs, strings
+from dcc.mailbox.schema import messages, replays
+
+IN_PROGRESS = tuple(state.value for state in MessageState if state not in ENDS)
+
+
+def envelope_key(message: Message) -> str:
+    """What makes a retransmission: the same envelope and the same bytes."""
+    envelope = [message.mail_from, sorted(message.recipients), message.sha256]
+    return hashlib.sha256(pack(envelope).encode()).hexdigest()
+
+
+def insert_received(conn: Connection, message: Message) -> str:
+    """Commit a received message; returns its id, or the first id of a retransmission."""
+    key = envelope_key(message)
+    known = conn.execute(select(messages.c.id).where(messages.c.envelope_key == key)).scalar_one_or_none()
+    if known is not None:
+        return str(known)
+    try:
+        with conn.begin_nested():
+            conn.execute(insert(messages).values(envelope_key=key, **_values(message)))
+    except IntegrityError:
+        known = conn.execute(select(messages.c.id).where(messages.c.envelope_key == key)).scalar_one()
+        return str(known)
+    return message.id
+
+
+def claim(conn: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Message]:
+    """Take up to `limit` due messages under a lease; counts an attempt, so that a crash counts too."""
+    due = (
+        select(messages.c.id)
+        .where(
+            messages.c.state.in_(IN_PROGRESS),
+            messages.c.due <= now,
+            or_(messages.c.lease_until.is_(None), messages.c.lease_until < now),
+        )
+        .order_by(messages.c.due)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = conn.execute(
+        update(messages)
+        .where(messages.c.id.in_(due.scalar_subquery()))
+        .values(lease_until=now + lease, attempts=messages.c.attempts + 1)
+        .returning(messages)
+    )
+    return sorted((_message(row) for row in taken), key=lambda message: message.received_at)
+
+
+def advance(
+    conn: Connection,
+    message_id: str,
+    *,
+    expected: MessageState,
+    to: MessageState,
+    stages: Sequence[StageTiming],
+    **columns: Any,
+) -> bool:
+    """Move from `expected` to `to`, or do nothing and return False when another worker was first."""
+    moved = conn.execute(
+        update(messages)
+        .where(messages.c.id == message_id, messages.c.state == expected.value)
+        .values(state=to.value, stages=_stages(stages), **columns)
+    )
+    return moved.rowcount == 1
+
+
+def settle(
+    conn: Connection,
+    message_id: str,
+    *,
+    expected: MessageState,
+    end: MessageState,
+    now: datetime,
+    stages: Sequence[StageTiming],
+    reason_code: str | None = None,
+    reason_parameters: Sequence[tuple[str, str]] = (),
+    documents: Sequence[str] = (),
+    **columns: Any,
+) -> bool:
+    """Bring to one of the four ends, by compare-and-set; the lease is given back."""
+    if end not in ENDS:
+        raise ValueError("not an end")
+    moved = conn.execute(
+        update(messages)
+        .where(messages.c.id == message_id, messages.c.state == expected.value)
+        .values(
+            state=end.value,
+            settled_at=now,
+            lease_until=None,
+            reason_code=reason_code,
+            reason_parameters=pack([list(pair) for pair in reason_parameters]),
+            documents=pack(list(documents)),
+            stages=_stages(stages),
+            **columns,
+        )
+    )
+    return moved.rowcount == 1
+
+
+def defer(conn: Connection, message_id: str, *, until: datetime) -> None:
+    """Give the lease back and look again at `until`."""
+    conn.execute(update(messages).where(messages.c.id == message_id).values(lease_until=None, due=until))
+
+
+def renew(conn: Connection, message_id: str, *, lease_until: datetime) -> None:
+    """Hold the lease longer: the work is long, not dead."""
+    conn.execute(update(messages).where(messages.c.id == message_id).values(lease_until=lease_until))
+
+
+def reopen(conn: Connection, message_id: str, *, now: datetime) -> bool:
+    """A held message is worked on again from its received bytes; False when it is not held."""
+    moved = conn.execute(
+        update(messages)
+        .where(messages.c.id == message_id, messages.c.state == MessageState.HELD.value)
+        .values(
+            state=MessageState.RECEIVED.value, due=now, attempts=0, lease_until=None, settled_at=None,
+            reason_code=None, reason_parameters="[]",
+        )
+    )  # fmt: skip
+    return moved.rowcount == 1
+
+
+def due_for_retry(conn: Connection, *, code: str, now: datetime, limit: int = 100) -> list[str]:
+    """Held messages of this reason whose time to be judged again has come."""
+    found = select(messages.c.id).where(
+        messages.c.state == MessageState.HELD.value, messages.c.reason_code == code, messages.c.due <= now
+    )
+    return list(conn.execute(found.limit(limit)).scalars())
+
+
+def get(conn: Connection, message_id: str) -> Message | None:
+    """One message by its id."""
+    row = conn.execute(select(messages).where(messages.c.id == message_id)).one_or_none()
+    return None if row is None else _message(row)
+
+
+def list_messages(conn: Connection, state: MessageState | None = None, limit: int = 100) -> list[Message]:
+    """The latest messages, newest first."""
+    query = select(messages).order_by(messages.c.received_at.desc()).limit(limit)
+    if state is not None:
+        query = query.where(messages.c.state == state.value)
+    return [_message(row) for row in conn.execute(query)]
+
+
+def queue_depth(conn: Connection) -> int:
+    """Messages that have no end yet."""
+    query = select(func.count()).select_from(messages).where(messages.c.state.in_(IN_PROGRESS))
+    return int(conn.execute(query).scalar_one())
+
+
+def depth_by_state(conn: Connection) -> dict[MessageState, tuple[int, datetime | None]]:
+    """For each state: how many, and when the oldest came."""
+    query = select(messages.c.state, func.count(), func.min(messages.c.received_at)).group_by(messages.c.state)
+    found = {MessageState(state): (int(count), oldest) for state, count, oldest in conn.execute(query)}
+    return {state: found.get(state, (0, None)) for state in MessageState}
+
+
+def find_replay(conn: Connection, key: str) -> str | None:
+    """The message that first used this (certificate, digest, time): R-REPLAY."""
+    return conn.execute(select(replays.c.message).where(replays.c.key == key)).scalar_one_or_none()
+
+
+def record_replay(conn: Connection, key: str, message_id: str) -> None:
+    """Remember it; the first message stays."""
+    if find_replay(conn, key) is None:
+        conn.execute(insert(replays).values(key=key, message=message_id))
+
+
+def unsettled_ids(conn: Connection) -> set[str]:
+    """The ids of messages without an end, for the check of the spool at start."""
+    return set(conn.execute(select(messages.c.id).where(and_(messages.c.state.in_(IN_PROGRESS)))).scalars())
+
+
+def known_ids(conn: Connection, ids: Sequence[str]) -> set[str]:
+    """Those of `ids` that have a row."""
+    return set(conn.execute(select(messages.c.id).where(messages.c.id.in_(ids))).scalars())
+
+
+def _stages(stages: Sequence[StageTiming]) -> str:
+    return pack([[stage.name, iso(stage.at), stage.ms] for stage in stages])
+
+
+def _values(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "received_at": message.received_at,
+        "size": message.size,
+        "sha256": message.sha256,
+        "mail_from": message.mail_from,
+        "recipients": pack(list(message.recipients)),
+        "peer": message.peer,
+        "state": message.state.value,
+        "due": message.due,
+        "attempts": message.attempts,
+        "reason_parameters": "[]",
+        "documents": "[]",
+        "stages": _stages(message.stages),
+        "evidence": message.evidence,
+    }
+
+
+def _message(row: Row[Any]) -> Message:
+    stages = tuple(StageTiming(name, datetime.fromisoformat(at), ms) for name, at, ms in json.loads(row.stages))
+    return replace(
+        Message(
+            id=row.id, received_at=row.received_at, size=row.size, sha256=row.sha256, mail_from=row.mail_from,
+            recipients=strings(row.recipients), peer=row.peer, state=MessageState(row.state), due=row.due,
+        ),
+        attempts=row.attempts, lease_until=row.lease_until, reason_code=row.reason_code,
+        reason_parameters=pairs(row.reason_parameters), signer=row.signer,
+        signer_certificate=row.signer_certificate, folder=row.folder, documents=strings(row.documents),
+        settled_at=row.settled_at, stages=stages, evidence=row.evidence,
+    )  # fmt: skip

@@ -1,0 +1,183 @@
+"""The outbox: mails that are owed to people, and how far each has come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from dcc.mailbox.records import Delivery, DeliveryState
+from dcc.mailbox.rows import pack, pairs, strings
+from dcc.mailbox.schema import outbox
+
+REQUEUABLE = (DeliveryState.FAILED.value, DeliveryState.UNCERTAIN.value)
+
+
+def enqueue(conn: Connection, delivery: Delivery) -> bool:
+    """Owe one mail; False when the same one (dedupe key) is owed already."""
+    try:
+        with conn.begin_nested():
+            conn.execute(insert(outbox).values(**_values(delivery)))
+    except IntegrityError:
+        return False
+    return True
+
+
+def enqueue_all(conn: Connection, deliveries: Sequence[Delivery]) -> int:
+    """Owe several mails at once; returns how many were new."""
+    if not deliveries:
+        return 0
+    keys = [delivery.dedupe_key for delivery in deliveries]
+    known = set(conn.execute(select(outbox.c.dedupe_key).where(outbox.c.dedupe_key.in_(keys))).scalars())
+    fresh = {d.dedupe_key: d for d in deliveries if d.dedupe_key not in known}
+    if fresh:
+        conn.execute(insert(outbox), [_values(delivery) for delivery in fresh.values()])
+    return len(fresh)
+
+
+def claim_due(conn: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
+    """Take up to `limit` due mails under a lease; counts an attempt."""
+    due = (
+        select(outbox.c.id)
+        .where(
+            outbox.c.state == DeliveryState.QUEUED.value,
+            outbox.c.due <= now,
+            or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < now),
+        )
+        .order_by(outbox.c.due, outbox.c.message)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = conn.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(due.scalar_subquery()))
+        .values(lease_until=now + lease, attempts=outbox.c.attempts + 1)
+        .returning(outbox)
+    )
+    return sorted((_delivery(row) for row in taken), key=lambda one: (one.due, one.id))
+
+
+def mark_sealed(conn: Connection, delivery_id: str, *, message_id: str, sealed_file: str) -> None:
+    """The mail is built and durable; its Message-ID is fixed for ever."""
+    _set(conn, delivery_id, message_id=message_id, sealed_file=sealed_file)
+
+
+def mark_started(conn: Connection, delivery_id: str, *, now: datetime) -> None:
+    """Committed before DATA begins: whatever happens next, it is known that it may have arrived."""
+    _set(conn, delivery_id, started_at=now)
+
+
+def mark_sent(conn: Connection, delivery_id: str, *, now: datetime) -> None:
+    """The next host has taken it."""
+    _set(conn, delivery_id, state=DeliveryState.SENT.value, sent_at=now, lease_until=None, sealed_file=None)
+
+
+def mark_failed(conn: Connection, delivery_id: str, *, reason: str) -> None:
+    """It will not be sent; the reason says why."""
+    _set(conn, delivery_id, state=DeliveryState.FAILED.value, reason=reason, lease_until=None)
+
+
+def mark_uncertain(conn: Connection, delivery_id: str) -> None:
+    """The line broke after DATA: it may have arrived, and is not sent again by itself."""
+    _set(conn, delivery_id, state=DeliveryState.UNCERTAIN.value, lease_until=None)
+
+
+def mark_withheld(conn: Connection, delivery_id: str, *, reason: str) -> None:
+    """The right to receive it ended before it was sent."""
+    _set(
+        conn,
+        delivery_id,
+        state=DeliveryState.WITHHELD.value,
+        reason=reason,
+        lease_until=None,
+        sealed_file=None,
+    )
+
+
+def retry_later(conn: Connection, delivery_id: str, *, due: datetime) -> None:
+    """The next host said later; DATA was not accepted."""
+    _set(conn, delivery_id, due=due, lease_until=None, started_at=None)
+
+
+def requeue(conn: Connection, delivery_id: str, *, now: datetime) -> bool:
+    """A person decides to send a failed or uncertain mail again, with the same Message-ID."""
+    done = conn.execute(
+        update(outbox)
+        .where(outbox.c.id == delivery_id, outbox.c.state.in_(REQUEUABLE))
+        .values(
+            state=DeliveryState.QUEUED.value,
+            due=now,
+            attempts=0,
+            lease_until=None,
+            started_at=None,
+            reason=None,
+        )
+    )
+    return done.rowcount == 1
+
+
+def get(conn: Connection, delivery_id: str) -> Delivery | None:
+    """One delivery by its id."""
+    row = conn.execute(select(outbox).where(outbox.c.id == delivery_id)).one_or_none()
+    return None if row is None else _delivery(row)
+
+
+def by_message_id(conn: Connection, message_id: str) -> Delivery | None:
+    """The delivery that carries this Message-ID header."""
+    row = conn.execute(select(outbox).where(outbox.c.message_id == message_id)).first()
+    return None if row is None else _delivery(row)
+
+
+def mark_receipt(conn: Connection, delivery_id: str, state: DeliveryState, *, reason: str | None = None) -> None:
+    """A receipt says delivered, read or failed."""
+    _set(conn, delivery_id, state=state.value, **({} if reason is None else {"reason": reason}))
+
+
+def deliveries(conn: Connection, *, folder: str | None = None, message: str | None = None) -> list[Delivery]:
+    """The mails of a folder, of a message, or all; oldest first."""
+    query = select(outbox).order_by(outbox.c.created_at, outbox.c.id)
+    if folder is not None:
+        query = query.where(outbox.c.folder == folder)
+    if message is not None:
+        query = query.where(outbox.c.message == message)
+    return [_delivery(row) for row in conn.execute(query)]
+
+
+def queued(conn: Connection) -> tuple[int, datetime | None]:
+    """How many mails are owed, and since when the oldest."""
+    query = select(func.count(), func.min(outbox.c.created_at)).where(outbox.c.state == DeliveryState.QUEUED.value)
+    count, oldest = conn.execute(query).one()
+    return int(count), oldest
+
+
+def sealed_files(conn: Connection) -> set[str]:
+    """Names of the files that rows still need."""
+    found = conn.execute(select(outbox.c.sealed_file).where(outbox.c.sealed_file.is_not(None))).scalars()
+    return {name for name in found if name is not None}
+
+
+def _set(conn: Connection, delivery_id: str, **columns: Any) -> None:
+    conn.execute(update(outbox).where(outbox.c.id == delivery_id).values(**columns))
+
+
+def _values(delivery: Delivery) -> dict[str, Any]:
+    return asdict(delivery) | {
+        "state": delivery.state.value,
+        "documents": pack(list(delivery.documents)),
+        "parameters": pack([list(pair) for pair in delivery.parameters]),
+    }
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    values = {
+        **row._mapping,
+        "state": DeliveryState(row.state),
+        "documents": strings(row.documents),
+        "parameters": pairs(row.parameters),
+    }
+    del values["lease_until"]
+    return Delivery(**values)

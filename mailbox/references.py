@@ -1,0 +1,50 @@
+"""Folder references that people type, with a check character, and opaque folder addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 signs; no 0 O 1 I
+_VALUE = {sign: value for value, sign in enumerate(ALPHABET)}
+_PATTERN = re.compile(r"\bD-([2-9A-HJ-NP-Z]{4})-([2-9A-HJ-NP-Z]{4})\b")
+PRIME = 31  # weights 1..7 are distinct and invertible modulo a prime: single errors and swaps are seen
+
+
+def _check(signs: str) -> str | None:
+    """The check character of seven signs, or None when that sum has none."""
+    total = sum((place + 2) * _VALUE[sign] for place, sign in enumerate(signs))
+    return ALPHABET[total % PRIME]
+
+
+def new_reference(random_bytes: Callable[[int], bytes]) -> str:
+    """A reference such as `D-7F3K-9QXA`: seven random signs (35 bits) and a check character."""
+    number = int.from_bytes(random_bytes(8), "big")
+    # Only values 0..30 are used, so that a check modulo 31 sees every single error.
+    signs = "".join(ALPHABET[(number // PRIME**place) % PRIME] for place in range(7))
+    whole = signs + (_check(signs) or "")
+    return f"D-{whole[:4]}-{whole[4:]}"
+
+
+def is_valid(text: str) -> bool:
+    """Whether this is a reference with the right check character."""
+    found = _PATTERN.fullmatch(text.strip().upper())
+    if found is None:
+        return False
+    signs = found[1] + found[2]
+    return all(_VALUE[sign] < PRIME for sign in signs) and _check(signs[:7]) == signs[7]
+
+
+def find_reference(subject: str) -> str | None:
+    """The first valid reference in a subject, `[D-7F3K-9QXA]` or bare; None when there is none."""
+    for found in _PATTERN.finditer(subject.upper()):
+        if is_valid(found[0]):
+            return found[0]
+    return None
+
+
+def new_folder_address(random_bytes: Callable[[int], bytes], domain: str) -> str:
+    """An opaque address `dossier+TOKEN@domain` (100 random bits)."""
+    number = int.from_bytes(random_bytes(13), "big")
+    token = "".join("abcdefghjkmnpqrstuvwxyz23456789x"[(number >> (5 * place)) & 31] for place in range(20))
+    return f"dossier+{token}@{domain}"
