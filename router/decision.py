@@ -1,0 +1,74 @@
+"""The decision on one message, as values: filed, done, held, refused or deferred, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dcc.mailbox.records import Account, Document, Folder, Patient
+from dcc.router.reasons import Reason
+from dcc.router.request import Deposit, DepositedDocument
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDocument:
+    """One new document to write, and the current document that it replaces."""
+
+    deposited: DepositedDocument
+    supersedes: Document | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """The deposit is filed: the new documents, and those that were there already (déjà intégré)."""
+
+    folder: Folder
+    patient: Patient
+    depositor: Account
+    deposit: Deposit
+    new: tuple[PlannedDocument, ...]
+    known: tuple[Document, ...] = ()
+    reason: Reason | None = None  # D2R-DUP00 when nothing is new
+    evidence: tuple[tuple[str, str], ...] = ()  # what each check rested on (I9)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Carried out and nothing filed: a report matched (or not) to one of our mails."""
+
+    reason: Reason
+    delivery: str | None = None  # Delivery.id
+    receipt: str | None = None  # the state to record: delivered | read | failed
+    authenticated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Visible to a person, with the reason and the folder that might be meant."""
+
+    reason: Reason
+    account: Account | None = None  # to be told
+    candidate: str | None = None  # Folder.id, for the identity queue
+    evidence: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Not carried out, with the reason; told to the account."""
+
+    reason: Reason
+    account: Account | None = None
+    folder: str | None = None
+    evidence: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Could not be found out yet: held, and tried again at this time (I10)."""
+
+    reason: Reason
+    until: datetime
+    account: Account | None = None
+
+
+Decision = Filed | Done | Held | Refused | Deferred

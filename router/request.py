@@ -1,0 +1,180 @@
+"""What a message asks for, as values: a deposit, a report on one of our mails, or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import BinaryIO, Protocol
+
+from dcc.mailbox.records import Account
+from dcc.router.reasons import Reason
+
+CHUNK = 1 << 16
+
+
+class Viewable(Protocol):
+    """A file of which any region can be read; `smime.workfile.WorkFile` is one."""
+
+    def view(self, start: int, size: int) -> BinaryIO:
+        """An independent, seekable reader of one region."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """One decoded part of the mail, or one document inside its archive; never written in clear to a disk."""
+
+    name: str
+    media_type: str
+    size: int  # of the decoded bytes
+    sha256: str  # of the decoded bytes, hex
+    role: str  # "attachment" | "archive" | "document"
+    file: Viewable = field(repr=False, compare=False)
+    start: int = 0
+
+    def open(self) -> BinaryIO:
+        """A reader of the decoded bytes."""
+        return self.file.view(self.start, self.size)
+
+    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+        """The decoded bytes in blocks of `size`."""
+        with self.open() as reader:
+            while block := reader.read(size):
+                yield block
+
+
+@dataclass(frozen=True, slots=True)
+class PatientIdentity:
+    """The patient as a document names them: traits as read, nothing normalised; None: absent."""
+
+    ins: str | None
+    oid: str | None
+    birth_name: str | None
+    first_given: str | None  # given[@qualifier='BR']
+    given_names: tuple[str, ...]  # given without qualifier
+    sex: str | None
+    birth_date: date | None
+    birth_place: str | None  # COG code
+
+
+@dataclass(frozen=True, slots=True)
+class Professional:
+    """An author or a legal authenticator of a document; every field may be absent in practice."""
+
+    id: str | None  # IDNPS, or the identifier of a device
+    profession: str | None = None  # `G15_10/SM36`
+    structure: str | None = None  # IDNST
+    structure_name: str | None = None
+    family_name: str | None = None
+    given_name: str | None = None
+
+    @property
+    def profession_code(self) -> str | None:
+        """The G15 code alone (`10`), or None for devices and staff."""
+        head = (self.profession or "").split("/", 1)[0]
+        return head.removeprefix("G15_") if head.startswith("G15_") else None
+
+
+@dataclass(frozen=True, slots=True)
+class DepositedDocument:
+    """One clinical document of a deposit, as read from METADATA.XML and from the CDA."""
+
+    unique_id: str  # `root` or `root^extension`
+    set_id: str | None
+    version: int | None
+    type_code: str
+    type_system: str
+    class_code: str | None
+    format_code: str | None
+    templates: tuple[str, ...]
+    title: str
+    patient: PatientIdentity
+    authors: tuple[Professional, ...]
+    legal_authenticator: Professional | None
+    custodian: str | None  # IDNST
+    recipients: tuple[str, ...]  # identifiers of the informationRecipients, IDNPS where known
+    replaces: str | None  # id of the document that this one replaces
+    confidentiality: tuple[str, ...]  # CDA and METADATA codes together, the CDA's first
+    structured: bool
+    source: Attachment  # the CDA itself
+    findings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the CDA, hex."""
+        return self.source.sha256
+
+    @property
+    def author(self) -> Professional | None:
+        """The first author who is a person, else the first author."""
+        people = [one for one in self.authors if one.profession_code is not None]
+        return (people or list(self.authors) or [None])[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The receipt (MDN) a depositor asks for: RFC 8098 §2.1, ECO.2.3.2."""
+
+    to: str
+    automatic: bool  # False when Disposition-Notification-To is not the Return-Path (volet LPS/MSS)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The headers of a request that routing uses; the protected ones count (RFC 9788)."""
+
+    message_id: str | None
+    subject: str | None  # protected or wrapped subject; read for a folder reference only
+    receipt: Receipt | None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Clinical documents of one patient, to be filed."""
+
+    envelope: Envelope
+    documents: tuple[DepositedDocument, ...]
+    attachments: tuple[Attachment, ...]  # every decoded attachment as received, the archive too
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An MDN, a DSN, a bounce or an automatic reply: matched to our mail, never answered (RFC 3834)."""
+
+    kind: str  # "mdn" | "dsn" | "auto"
+    original_message_ids: tuple[str, ...]
+    final_recipient: str | None
+    outcome: str  # "displayed" | "processed" | "delivered" | "delayed" | "failed" | "error" | "none"
+    error: str | None = None  # ANS application error code, when the report carries one
+
+
+@dataclass(frozen=True, slots=True)
+class NotUnderstood:
+    """A readable mail that this gateway does not carry out, or must refuse: the reason says why."""
+
+    envelope: Envelope
+    reason: Reason
+    attachments: tuple[Attachment, ...] = ()
+
+
+Request = Deposit | Report | NotUnderstood
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """An authenticated signer and the accounts, one a network, that enrolment binds to holder and mailbox."""
+
+    accounts: tuple[Account, ...]  # validated ones, with this From; never empty
+    certificate_sha256: str
+    structure: str | None  # IDNST named by the certificate, else by the account
+
+    @property
+    def account(self) -> Account:
+        """The first account; the one that counts for a folder is `account_in`."""
+        return self.accounts[0]
+
+    def account_in(self, network: str) -> Account | None:
+        """The sender's account in one network, or None."""
+        return next((one for one in self.accounts if one.network == network), None)
