@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
 from typing import BinaryIO, Protocol
 
 from dcc.mailbox.records import Account
@@ -53,7 +52,7 @@ class PatientIdentity:
     first_given: str | None  # given[@qualifier='BR']
     given_names: tuple[str, ...]  # given without qualifier
     sex: str | None
-    birth_date: date | None
+    birth_date: str | None  # YYYYMMDD as written; an unknown day `00` stays visible (facts §7)
     birth_place: str | None  # COG code
 
 
@@ -107,8 +106,8 @@ class DepositedDocument:
     @property
     def author(self) -> Professional | None:
         """The first author who is a person, else the first author."""
-        people = [one for one in self.authors if one.profession_code is not None]
-        return (people or list(self.authors) or [None])[0]
+        people = (one for one in self.authors if one.profession_code is not None)
+        return next(people, self.authors[0] if self.authors else None)
 
 
 @dataclass(frozen=True, slots=True)
