@@ -1,0 +1,103 @@
+"""The table of algorithms: what is read, and what is trusted (R-ALGO)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+DIGESTS: dict[str, tuple[str, type[hashes.HashAlgorithm]]] = {
+    "2.16.840.1.101.3.4.2.1": ("sha256", hashes.SHA256),
+    "2.16.840.1.101.3.4.2.2": ("sha384", hashes.SHA384),
+    "2.16.840.1.101.3.4.2.3": ("sha512", hashes.SHA512),
+    "2.16.840.1.101.3.4.2.4": ("sha224", hashes.SHA224),
+    "1.3.14.3.2.26": ("sha1", hashes.SHA1),
+    "1.2.840.113549.2.5": ("md5", hashes.MD5),
+}
+HASHES = {name: kind for name, kind in DIGESTS.values()}
+TRUSTED_DIGESTS = frozenset({"sha256", "sha384", "sha512"})
+
+RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
+RSA_PSS = "1.2.840.113549.1.1.10"
+RSA_OAEP = "1.2.840.113549.1.1.7"
+MGF1 = "1.2.840.113549.1.1.8"
+ED25519 = "1.3.101.112"
+# signature algorithm -> (family, digest it names; None: the signer's digestAlgorithm)
+SIGNATURES: dict[str, tuple[str, str | None]] = {
+    RSA_ENCRYPTION: ("rsa", None),
+    "1.2.840.113549.1.1.4": ("rsa", "md5"),
+    "1.2.840.113549.1.1.5": ("rsa", "sha1"),
+    "1.2.840.113549.1.1.11": ("rsa", "sha256"),
+    "1.2.840.113549.1.1.12": ("rsa", "sha384"),
+    "1.2.840.113549.1.1.13": ("rsa", "sha512"),
+    "1.2.840.113549.1.1.14": ("rsa", "sha224"),
+    RSA_PSS: ("rsa-pss", None),
+    "1.2.840.10045.2.1": ("ecdsa", None),
+    "1.2.840.10045.4.1": ("ecdsa", "sha1"),
+    "1.2.840.10045.4.3.1": ("ecdsa", "sha224"),
+    "1.2.840.10045.4.3.2": ("ecdsa", "sha256"),
+    "1.2.840.10045.4.3.3": ("ecdsa", "sha384"),
+    "1.2.840.10045.4.3.4": ("ecdsa", "sha512"),
+    "1.2.840.10040.4.1": ("dsa", None),
+    "1.2.840.10040.4.3": ("dsa", "sha1"),
+    "2.16.840.1.101.3.4.3.2": ("dsa", "sha256"),
+    ED25519: ("ed25519", None),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ContentCipher:
+    """One content-encryption algorithm: key and block sizes in octets."""
+
+    name: str
+    mode: str  # "cbc" | "gcm"
+    key: int
+    block: int
+    legacy: bool = False
+
+
+CIPHERS = {
+    "2.16.840.1.101.3.4.1.2": ContentCipher("aes128-cbc", "cbc", 16, 16),
+    "2.16.840.1.101.3.4.1.22": ContentCipher("aes192-cbc", "cbc", 24, 16),
+    "2.16.840.1.101.3.4.1.42": ContentCipher("aes256-cbc", "cbc", 32, 16),
+    "2.16.840.1.101.3.4.1.6": ContentCipher("aes128-gcm", "gcm", 16, 16),
+    "2.16.840.1.101.3.4.1.26": ContentCipher("aes192-gcm", "gcm", 24, 16),
+    "2.16.840.1.101.3.4.1.46": ContentCipher("aes256-gcm", "gcm", 32, 16),
+    "1.2.840.113549.3.7": ContentCipher("des-ede3-cbc", "cbc", 24, 8, legacy=True),
+    "1.2.840.113549.3.2": ContentCipher("rc2-cbc", "cbc", 16, 8, legacy=True),
+}
+KEY_WRAPS = {
+    "2.16.840.1.101.3.4.1.5": 16,
+    "2.16.840.1.101.3.4.1.25": 24,
+    "2.16.840.1.101.3.4.1.45": 32,
+}
+# ECDH with the ANSI X9.63 KDF (RFC 5753 §7.1.4, RFC 8418 uses HKDF)
+KEY_AGREEMENTS: dict[str, tuple[str, type[hashes.HashAlgorithm]]] = {
+    "1.3.133.16.840.63.0.2": ("dhSinglePass-stdDH-sha1kdf", hashes.SHA1),
+    "1.3.132.1.11.0": ("dhSinglePass-stdDH-sha224kdf", hashes.SHA224),
+    "1.3.132.1.11.1": ("dhSinglePass-stdDH-sha256kdf", hashes.SHA256),
+    "1.3.132.1.11.2": ("dhSinglePass-stdDH-sha384kdf", hashes.SHA384),
+    "1.3.132.1.11.3": ("dhSinglePass-stdDH-sha512kdf", hashes.SHA512),
+    # cofactor DH equals standard DH on curves of cofactor 1, the only ones accepted here
+    "1.3.133.16.840.63.0.3": ("dhSinglePass-cofactorDH-sha1kdf", hashes.SHA1),
+    "1.3.132.1.14.1": ("dhSinglePass-cofactorDH-sha256kdf", hashes.SHA256),
+    "1.3.132.1.14.2": ("dhSinglePass-cofactorDH-sha384kdf", hashes.SHA384),
+    "1.3.132.1.14.3": ("dhSinglePass-cofactorDH-sha512kdf", hashes.SHA512),
+}
+HKDF_AGREEMENTS: dict[str, tuple[str, type[hashes.HashAlgorithm]]] = {
+    "1.2.840.113549.1.9.16.3.19": ("dhSinglePass-stdDH-hkdf-sha256", hashes.SHA256),
+    "1.2.840.113549.1.9.16.3.20": ("dhSinglePass-stdDH-hkdf-sha384", hashes.SHA384),
+    "1.2.840.113549.1.9.16.3.21": ("dhSinglePass-stdDH-hkdf-sha512", hashes.SHA512),
+}
+TRUSTED_CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+
+
+def weak_key(key: object) -> bool:
+    """Whether a public key is below what is trusted: RSA < 2048, small or even exponents, other curves, DSA."""
+    if isinstance(key, rsa.RSAPublicKey):
+        exponent = key.public_numbers().e
+        return key.key_size < 2048 or exponent < 65537 or exponent % 2 == 0
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name not in TRUSTED_CURVES
+    return not isinstance(key, ed25519.Ed25519PublicKey)

@@ -1,0 +1,50 @@
+"""The few parts of a certificate that CMS matching needs, sliced without interpreting the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dcc.smime import ber
+from dcc.smime.errors import Malformed
+
+SUBJECT_KEY_IDENTIFIER = bytes.fromhex("0603551d0e")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateParts:
+    """Raw issuer, serial number and subject key identifier of one certificate."""
+
+    der: bytes
+    issuer: bytes
+    serial: int
+    subject: bytes
+    key_identifier: bytes | None
+
+
+def parts(der: bytes) -> CertificateParts:
+    """Slice one DER certificate. Raises Malformed."""
+    fields = ber.children(der, ber.whole(der, ber.SEQUENCE))
+    if len(fields) != 3:
+        raise Malformed("not a certificate")
+    tbs = ber.children(der, fields[0])
+    if tbs and tbs[0].tag == 0xA0:
+        tbs = tbs[1:]
+    if len(tbs) < 6 or tbs[0].tag != ber.INTEGER:
+        raise Malformed("not a certificate")
+    serial = int.from_bytes(der[tbs[0].value : tbs[0].end], "big", signed=True)
+    identifier = None
+    for one in tbs[6:]:
+        if one.tag == 0xA3:
+            identifier = _key_identifier(der, one)
+    return CertificateParts(der, der[tbs[2].start : tbs[2].end], serial, der[tbs[4].start : tbs[4].end], identifier)
+
+
+def _key_identifier(der: bytes, extensions: ber.Slice) -> bytes | None:
+    for wrapper in ber.children(der, extensions):
+        for extension in ber.children(der, wrapper):
+            members = ber.children(der, extension)
+            if members and der[members[0].start : members[0].end] == SUBJECT_KEY_IDENTIFIER:
+                value = members[-1]
+                inner = ber.first_slice(der, value.value, value.end)
+                return der[inner.value : inner.end]
+    return None

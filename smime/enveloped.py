@@ -1,0 +1,197 @@
+"""EnvelopedData and AuthEnvelopedData, decrypted as a stream into a work file (RFC 5652 §6, RFC 5083)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
+
+from dcc.smime import algorithms, ber
+from dcc.smime.algorithms import ContentCipher
+from dcc.smime.errors import Malformed, NotOpened, Unsupported
+from dcc.smime.limits import Limits
+from dcc.smime.recipients import OurKey, Selected, select
+from dcc.smime.verdict import Layer
+from dcc.smime.workfile import WorkFile
+
+TAG_OCTETS = 16  # R-GCM: no shorter tag
+NONCE_OCTETS = 12
+BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Algorithm:
+    cipher: ContentCipher
+    vector: bytes
+
+
+def decrypt(
+    open_stream: Callable[[], ber.BerStream],
+    authenticated: bool,
+    keys: Sequence[OurKey],
+    limits: Limits,
+    make_file: Callable[[], WorkFile],
+    random_bytes: Callable[[int], bytes],
+    allow_legacy: bool,
+) -> tuple[WorkFile, Layer]:
+    """Decrypt one layer. `open_stream` starts at the ContentInfo, and may be called twice (GCM with attributes).
+
+    Raises NotForUs before a recipient is selected; after that only NotOpened, whatever failed (R-ORACLE).
+    """
+    stream = open_stream()
+    selected, algorithm = _prologue(stream, limits)(keys)
+    if algorithm.cipher.legacy and not allow_legacy:
+        raise Unsupported(algorithm.cipher.name)
+    if (algorithm.cipher.mode == "gcm") != authenticated:
+        raise Unsupported(f"{algorithm.cipher.name} in this content type (R-GCM)")
+    key = _content_key(selected, algorithm.cipher, random_bytes)
+    file = make_file()
+    try:
+        if authenticated:
+            _gcm(stream, open_stream, keys, limits, key, algorithm, file)
+        else:
+            _cbc(stream, key, algorithm, file)
+            _epilogue(stream)
+    except (Malformed, ValueError, InvalidTag) as error:
+        file.close()
+        raise NotOpened from error
+    except BaseException:
+        file.close()
+        raise
+    kind = "auth-enveloped" if authenticated else "enveloped"
+    return file, Layer(kind, {"content": algorithm.cipher.name, "key": selected.transport})
+
+
+def _prologue(stream: ber.BerStream, limits: Limits) -> Callable[[Sequence[OurKey]], tuple[Selected, _Algorithm]]:
+    """Read down to the encrypted octets; the caller then selects a recipient."""
+    stream.enter(ber.SEQUENCE)
+    stream.value()  # contentType, already known
+    stream.enter(0xA0)
+    stream.enter(ber.SEQUENCE)
+    stream.value()  # version
+    if stream.peek_tag() == 0xA0:
+        stream.skip(stream.next())  # originatorInfo
+    infos = stream.value()
+    stream.enter(ber.SEQUENCE)
+    stream.value()  # contentType of the plaintext
+    algorithm = _algorithm(stream.value(), limits)
+
+    def choose(keys: Sequence[OurKey]) -> tuple[Selected, _Algorithm]:
+        return select(infos, keys, limits), algorithm
+
+    return choose
+
+
+def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
+    members = ber.children(data, ber.whole(data, ber.SEQUENCE))
+    name = ber.oid(data, members[0], limits)
+    if name not in algorithms.CIPHERS:
+        raise Unsupported(f"content encryption {name}")
+    cipher = algorithms.CIPHERS[name]
+    if len(members) < 2:
+        raise Malformed("content encryption without parameters")
+    parameter = members[1]
+    if cipher.mode == "gcm":
+        fields = ber.children(data, parameter)
+        length = int.from_bytes(data[fields[1].value : fields[1].end], "big") if len(fields) > 1 else 12
+        vector = data[fields[0].value : fields[0].end]
+        if length != TAG_OCTETS or len(vector) != NONCE_OCTETS:
+            raise Unsupported("GCM with a short tag or an odd nonce (R-GCM)")
+        return _Algorithm(cipher, vector)
+    if cipher.name == "rc2-cbc":
+        parameter = ber.children(data, parameter)[-1]
+    vector = data[parameter.value : parameter.end]
+    if len(vector) != cipher.block:
+        raise Malformed("initialisation vector")
+    return _Algorithm(cipher, vector)
+
+
+def _content_key(selected: Selected, cipher: ContentCipher, random_bytes: Callable[[int], bytes]) -> bytes:
+    """The content key, or a random one of the right length: one path for both (RFC 3218 §2.3.2)."""
+    substitute = random_bytes(cipher.key)
+    found = selected.recover()
+    return found if found is not None and len(found) == cipher.key else substitute
+
+
+def _octets(stream: ber.BerStream) -> Iterator[memoryview]:
+    if stream.peek_tag() not in (0x80, 0xA0):
+        raise Malformed("no encrypted content")
+    return stream.octets(stream.next(), 0x80)
+
+
+def _cbc(stream: ber.BerStream, key: bytes, algorithm: _Algorithm, file: WorkFile) -> None:
+    cipher = algorithm.cipher
+    kind = {"des-ede3-cbc": TripleDES, "rc2-cbc": RC2}.get(cipher.name, AES)
+    context = Cipher(kind(key), CBC(algorithm.vector)).decryptor()
+    held = b""
+    for clear in _updates(context, _octets(stream), cipher.block):
+        if held:
+            file.write(held)
+        file.write(clear[: -cipher.block])
+        held = bytes(clear[-cipher.block :])
+    rest = context.finalize()
+    if rest or not held:
+        raise NotOpened
+    pad = held[-1]
+    if not 1 <= pad <= cipher.block or held[-pad:] != bytes([pad]) * pad:
+        raise NotOpened
+    file.write(held[:-pad])
+
+
+def _updates(context: CipherContext, pieces: Iterator[memoryview], block: int) -> Iterator[memoryview]:
+    buffer = bytearray((1 << 17) + 2 * block)
+    for piece in pieces:
+        while len(piece):
+            part, piece = piece[: 1 << 17], piece[1 << 17 :]
+            count = context.update_into(part, buffer)
+            if count:
+                yield memoryview(buffer)[:count]
+
+
+def _gcm(
+    stream: ber.BerStream,
+    open_stream: Callable[[], ber.BerStream],
+    keys: Sequence[OurKey],
+    limits: Limits,
+    key: bytes,
+    algorithm: _Algorithm,
+    file: WorkFile,
+) -> None:
+    """Two passes: the associated data and the tag stand behind the ciphertext (RFC 5083 §2.1)."""
+    for _ in _octets(stream):
+        pass
+    stream.leave()
+    attributes = b""
+    if stream.peek_tag() == 0xA1:
+        raw = stream.value()
+        attributes = bytes([ber.SET]) + raw[1:]  # RFC 5083 §2.2: a SET OF for the computation
+    tag = stream.value()
+    tag_slice = ber.whole(tag, ber.OCTET_STRING)
+    if tag_slice.end - tag_slice.value != TAG_OCTETS:
+        raise NotOpened
+    if stream.peek_tag() == 0xA2:
+        stream.skip(stream.next())  # unauthenticated attributes never influence anything (R-ATTRS)
+    for _ in range(3):
+        stream.leave()
+    stream.finished()
+    context = Cipher(AES(key), GCM(algorithm.vector)).decryptor()
+    context.authenticate_additional_data(attributes)
+    again = open_stream()
+    _prologue(again, limits)
+    for clear in _updates(context, _octets(again), 16):
+        file.write(clear)
+    context.finalize_with_tag(tag[tag_slice.value :])
+
+
+def _epilogue(stream: ber.BerStream) -> None:
+    stream.leave()
+    if stream.peek_tag() == 0xA1:
+        stream.skip(stream.next())  # unprotectedAttrs
+    for _ in range(3):
+        stream.leave()
+    stream.finished()

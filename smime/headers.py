@@ -1,0 +1,229 @@
+"""Header blocks as raw fields: read within limits, decoded without ever raising (RFC 5322 §2.2, RFC 2047)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header
+from typing import BinaryIO
+from urllib.parse import unquote_to_bytes
+
+from dcc.smime.errors import LimitPassed, Malformed
+from dcc.smime.limits import Limits
+
+_NAME = re.compile(rb"^([!-9;-~]+)[ \t]*:")
+_FOLD = re.compile(r"\r?\n(?=[ \t])")
+_TOKEN = re.compile(r"[^\s;=\"(),<>@\[\]?]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The fields of one header block, in order: (name as written, raw value octets with folds)."""
+
+    fields: tuple[tuple[str, bytes], ...] = ()
+
+    def raw_all(self, name: str) -> list[bytes]:
+        """Every raw value of a field."""
+        wanted = name.lower()
+        return [value for field, value in self.fields if field.lower() == wanted]
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a field, unfolded and decoded."""
+        return [decoded(value) for value in self.raw_all(name)]
+
+    def get(self, name: str) -> str | None:
+        """The first value of a field, unfolded and decoded; None when it is absent."""
+        found = self.raw_all(name)
+        return decoded(found[0]) if found else None
+
+    def unfolded(self, name: str) -> str | None:
+        """The first value, unfolded but not RFC 2047 decoded: for structured fields."""
+        found = self.raw_all(name)
+        return unfold(found[0]) if found else None
+
+    def count(self, name: str) -> int:
+        """How often a field occurs."""
+        return len(self.raw_all(name))
+
+
+def read_headers(file: BinaryIO, limits: Limits, end: int | None = None) -> tuple[Headers, int]:
+    """The header block at the file's position, and the offset of the body behind the blank line.
+
+    Raises LimitPassed, Malformed. A block that ends at `end` (or the end of the file) has an empty body.
+    """
+    start = file.tell()
+    room = limits.header_block if end is None else min(limits.header_block, end - start)
+    block = file.read(room + 4 if end is None or room < end - start else room)
+    stop, after = _blank_line(block)
+    if stop is None:
+        if len(block) > limits.header_block or (end is not None and start + len(block) < end):
+            raise LimitPassed("header_block")
+        stop = after = len(block)
+    if stop > limits.header_block:
+        raise LimitPassed("header_block")
+    return parse(block[:stop], limits), start + after
+
+
+def _blank_line(block: bytes) -> tuple[int | None, int]:
+    if block.startswith(b"\r\n"):
+        return 0, 2
+    if block.startswith(b"\n"):
+        return 0, 1
+    crlf, bare = block.find(b"\n\r\n"), block.find(b"\n\n")
+    if crlf >= 0 and (bare < 0 or crlf < bare):
+        return crlf + 1, crlf + 3
+    return (bare + 1, bare + 2) if bare >= 0 else (None, 0)
+
+
+def parse(block: bytes, limits: Limits) -> Headers:
+    """The fields of a block. A line that is neither a field nor a continuation is Malformed (mbox "From " aside)."""
+    fields: list[tuple[str, list[bytes]]] = []
+    for number, line in enumerate(block.splitlines(keepends=True)):
+        if line[:1] in (b" ", b"\t"):
+            if not fields:
+                raise Malformed("continuation without a field")
+            fields[-1][1].append(line)
+            continue
+        found = _NAME.match(line)
+        if found is None:
+            if number == 0 and line.startswith(b"From "):
+                continue
+            raise Malformed("not a header field")
+        if len(fields) >= limits.header_fields:
+            raise LimitPassed("header_fields")
+        fields.append((found[1].decode("ascii"), [line[found.end() :]]))
+    done = []
+    for name, lines in fields:
+        value = b"".join(lines).rstrip(b"\r\n")
+        if len(value) > limits.header_field:
+            raise LimitPassed("header_field")
+        done.append((name, value))
+    return Headers(tuple(done))
+
+
+def unfold(raw: bytes) -> str:
+    """One line of text; octets beyond ASCII as UTF-8 where they are, else Latin-1."""
+    return _FOLD.sub("", text_of(raw)).strip()
+
+
+def text_of(raw: bytes) -> str:
+    """Octets as text, never raising."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def decoded(raw: bytes) -> str:
+    """Unfolded and RFC 2047 decoded; a false charset label never raises (R-NAME)."""
+    text = unfold(raw)
+    if "=?" not in text:
+        return text
+    try:
+        pieces = decode_header(text)
+    except (HeaderParseError, ValueError):
+        return text
+    return "".join(piece if isinstance(piece, str) else _charset(piece, name) for piece, name in pieces)
+
+
+def _charset(octets: bytes, name: str | None) -> str:
+    try:
+        return octets.decode(name or "ascii")
+    except (LookupError, UnicodeDecodeError, ValueError):
+        return text_of(octets)
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """A value with parameters: Content-Type or Content-Disposition; names in lower case."""
+
+    value: str
+    parameters: Mapping[str, str]
+
+
+def structured(text: str) -> Structured:
+    """`value; name=value; …` with quoted strings, comments and RFC 2231 continuations; never raises."""
+    value, _, rest = _without_comments(text).partition(";")
+    raw: dict[str, str] = {}
+    at = 0
+    while at < len(rest):
+        name, at = _until(rest, at, "=;")
+        if at >= len(rest) or rest[at] == ";":
+            at += 1
+            continue
+        content, at = _parameter_value(rest, at + 1)
+        raw.setdefault(name.strip().lower(), content)
+        at = _skip(rest, at)
+    return Structured(value.strip().lower(), _continuations(raw))
+
+
+def _until(text: str, at: int, stops: str) -> tuple[str, int]:
+    begin = at
+    while at < len(text) and text[at] not in stops:
+        at += 1
+    return text[begin:at], at
+
+
+def _skip(text: str, at: int) -> int:
+    while at < len(text) and text[at] != ";":
+        at += 1
+    return at + 1
+
+
+def _parameter_value(text: str, at: int) -> tuple[str, int]:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    if at < len(text) and text[at] == '"':
+        out = []
+        at += 1
+        while at < len(text) and text[at] != '"':
+            if text[at] == "\\" and at + 1 < len(text):
+                at += 1
+            out.append(text[at])
+            at += 1
+        return "".join(out), at + 1
+    plain, at = _until(text, at, ";")
+    return plain.strip(), at
+
+
+def _without_comments(text: str) -> str:
+    if "(" not in text:
+        return text
+    out, depth, quoted = [], 0, False
+    for sign in text:
+        if sign == '"' and not depth:
+            quoted = not quoted
+        if not quoted and sign == "(":
+            depth += 1
+        elif not quoted and sign == ")" and depth:
+            depth -= 1
+            continue
+        if not depth:
+            out.append(sign)
+    return "".join(out)
+
+
+def _continuations(raw: Mapping[str, str]) -> dict[str, str]:
+    """RFC 2231 §3 and §4: `name*0*=`, `name*1=`, `name*=charset'language'text`."""
+    done: dict[str, str] = {}
+    split: dict[str, dict[int, tuple[bool, str]]] = {}
+    for name, value in raw.items():
+        base, star, rest = name.partition("*")
+        if not star:
+            done.setdefault(name, value)
+            continue
+        encoded = rest.endswith("*") or not rest
+        digits = rest.rstrip("*")
+        number = int(digits) if digits.isdigit() and len(digits) < 4 else 0
+        split.setdefault(base, {})[number] = (encoded, value)
+    for base, numbered in split.items():
+        charset, octets = "utf-8", b""
+        for number in sorted(numbered):
+            encoded, value = numbered[number]
+            if encoded and number == 0 and value.count("'") >= 2:
+                charset, _, value = value.split("'", 2)
+            octets += unquote_to_bytes(value) if encoded else value.encode("utf-8", "surrogateescape")
+        done[base] = _charset(octets, charset or "utf-8")
+    return done

@@ -1,0 +1,48 @@
+"""Key pairs with their certificate: what opens and what signs (R-KEYS)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
+
+from dcc.smime.errors import SmimeError
+
+
+class KeyUnreadable(SmimeError):
+    """A key file cannot be read: wrong password, damaged, or not a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A private key, its certificate (DER) and the intermediate certificates (DER) that came with it."""
+
+    certificate: bytes
+    key: PrivateKeyTypes = field(repr=False)
+    chain: tuple[bytes, ...] = ()
+
+
+def load_pkcs12(data: bytes, password: bytes | None) -> KeyPair:
+    """Read a PKCS#12 file. Raises KeyUnreadable."""
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(data, password)
+    except (ValueError, TypeError) as error:
+        raise KeyUnreadable("PKCS#12 unreadable: wrong password or damaged file") from error
+    if key is None or certificate is None:
+        raise KeyUnreadable("PKCS#12 without a key and its certificate")
+    chain = tuple(other.public_bytes(Encoding.DER) for other in others)
+    return KeyPair(certificate.public_bytes(Encoding.DER), key, chain)
+
+
+def load_pkcs8(key: bytes, certificate: bytes, chain: Sequence[bytes] = (), password: bytes | None = None) -> KeyPair:
+    """Read a PEM private key and its certificate (PEM or DER). Raises KeyUnreadable."""
+    try:
+        private = load_pem_private_key(key, password)
+        load = x509.load_pem_x509_certificate if b"-----BEGIN" in certificate else x509.load_der_x509_certificate
+        loaded = load(certificate)
+    except (ValueError, TypeError) as error:
+        raise KeyUnreadable("private key or certificate unreadable") from error
+    return KeyPair(loaded.public_bytes(Encoding.DER), private, tuple(chain))

@@ -1,0 +1,232 @@
+"""MIME structure as raw byte offsets: nothing is decoded, copied or written anew (R-ROOT, R-PARTIAL, I8)."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from dcc.smime import transfer
+from dcc.smime.errors import LimitPassed, Malformed
+from dcc.smime.headers import Headers, read_headers, structured, unfold
+from dcc.smime.headers import decoded as header_text
+from dcc.smime.limits import Limits
+
+CHUNK = 1 << 18
+LONGEST_DELIMITER = 256  # RFC 2046 §5.1.1: boundaries have at most 70 characters; padding is tolerated
+_DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+NAME_LENGTH = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One MIME entity inside a file: `[start, body_start)` its headers, `[body_start, end)` its body."""
+
+    headers: Headers
+    media_type: str
+    parameters: Mapping[str, str]
+    disposition: str | None
+    filename: str | None
+    encoding: str
+    start: int
+    body_start: int
+    end: int
+    children: tuple[Entity, ...] = ()
+
+    def walk(self) -> Iterator[Entity]:
+        """This entity and everything below it, in order."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+@dataclass(slots=True)
+class _Open:
+    """An entity whose end is not known yet."""
+
+    headers: Headers
+    start: int
+    body_start: int
+    end: int = -1
+    boundary: bytes | None = None
+    children: list[_Open] = field(default_factory=list)
+    closed: bool = False
+
+
+def content_type(headers: Headers) -> tuple[str, Mapping[str, str]]:
+    """Media type in lower case and parameters; text/plain when absent or unreadable (RFC 2045 §5.2)."""
+    found = headers.unfolded("Content-Type")
+    if found is None:
+        return "text/plain", {}
+    value = structured(found)
+    return (value.value if "/" in value.value else "text/plain"), value.parameters
+
+
+def scan(file: BinaryIO, start: int, size: int, limits: Limits, *, descend: bool = True) -> Entity:
+    """The structure of the entity at `[start, start + size)`. Raises Malformed, LimitPassed.
+
+    With `descend` False only the root's direct parts are found, and their headers are not read.
+    """
+    end = start + size
+    scanner = _Scanner(file, end, limits, descend)
+    root = scanner.open(start)
+    scanner.run(root)
+    return _closed(root)
+
+
+class _Scanner:
+    def __init__(self, file: BinaryIO, end: int, limits: Limits, descend: bool) -> None:
+        self._file = file
+        self._end = end
+        self._limits = limits
+        self._descend = descend
+        self._parts = 0
+        self._stack: list[_Open] = []
+        self._rfc822: list[int] = []
+
+    def open(self, start: int) -> _Open:
+        """Read the headers of an entity and, when it is a multipart, expect its delimiters."""
+        self._parts += 1
+        if self._parts > self._limits.mime_parts:
+            raise LimitPassed("mime_parts")
+        self._file.seek(start)
+        headers, body = read_headers(self._file, self._limits, self._end)
+        entity = _Open(headers, start, body)
+        media_type, parameters = content_type(headers)
+        if media_type.startswith("multipart/") and parameters.get("boundary"):
+            entity.boundary = parameters["boundary"].encode("utf-8", "replace")[:LONGEST_DELIMITER]
+        elif media_type == "message/rfc822" and self._descend and body < self._end:
+            if len(self._stack) + len(self._rfc822) >= self._limits.mime_depth:
+                raise LimitPassed("mime_depth")
+            self._rfc822.append(start)
+            entity.children.append(self.open(body))
+            self._rfc822.pop()
+        return entity
+
+    def run(self, root: _Open) -> None:
+        self._push_all(root)
+        position = root.body_start
+        while self._stack:
+            found = self._next_delimiter(position)
+            if found is None:
+                break
+            position = self._delimiter(*found)
+        _finish(root, self._end)
+
+    def _push_all(self, entity: _Open) -> None:
+        while True:
+            if entity.boundary is not None:
+                if len(self._stack) >= self._limits.mime_depth:
+                    raise LimitPassed("mime_depth")
+                self._stack.append(entity)
+                return
+            if not entity.children:
+                return
+            entity = entity.children[0]
+
+    def _delimiter(self, line_start: int, line_end: int, owner: int, closing: bool) -> int:
+        entity = self._stack[owner]
+        before = self._line_break_before(line_start)
+        del self._stack[owner + 1 :]
+        if entity.children:
+            _finish(entity.children[-1], max(before, entity.children[-1].start))
+        if closing:
+            entity.closed = True
+            self._stack.pop()
+            return line_end
+        if self._descend:
+            child = self.open(line_end)
+            entity.children.append(child)
+            self._push_all(child)
+            return min(child.body_start, self._end)
+        self._parts += 1
+        if self._parts > self._limits.mime_parts:
+            raise LimitPassed("mime_parts")
+        entity.children.append(_Open(Headers(), line_end, line_end))
+        return line_end
+
+    def _line_break_before(self, line_start: int) -> int:
+        self._file.seek(max(0, line_start - 2))
+        tail = self._file.read(min(2, line_start))
+        if tail == b"\r\n":
+            return line_start - 2
+        return line_start - 1 if tail.endswith((b"\n", b"\r")) else line_start
+
+    def _next_delimiter(self, position: int) -> tuple[int, int, int, bool] | None:
+        """(line start, line end, place in the stack, closing) of the next delimiter of an open multipart."""
+        owners: dict[bytes, int] = {}
+        for place, entity in enumerate(self._stack):
+            owners.setdefault(entity.boundary or b"", place)
+        names = b"|".join(re.escape(name) for name in sorted(owners, key=len, reverse=True))
+        # A literal first octet lets the engine skip at memory speed; a line end always stands before a delimiter.
+        pattern = re.compile(rb"\n--(" + names + rb")(--)?[ \t]*(?:\r?\n|\Z)")
+        begin = max(0, position - 1)
+        while begin < self._end:
+            self._file.seek(begin)
+            block = self._file.read(min(CHUNK, self._end - begin))
+            if not block:
+                return None
+            last = begin + len(block) >= self._end
+            found = pattern.search(block)
+            if found is not None and (last or found.end() < len(block) or block.endswith(b"\n")):
+                return begin + found.start() + 1, begin + found.end(), owners[found[1]], found[2] is not None
+            if last:
+                return None
+            begin += max(1, len(block) - LONGEST_DELIMITER - 8)
+        return None
+
+
+def _finish(entity: _Open, end: int) -> None:
+    """Give ends to an entity and to whatever is still open below it."""
+    if entity.end >= 0:
+        return
+    entity.end = max(end, entity.start)
+    if entity.children:
+        last = entity.children[-1]
+        if last.end < 0:
+            _finish(last, end)
+
+
+def _closed(entity: _Open) -> Entity:
+    media_type, parameters = content_type(entity.headers)
+    disposition = entity.headers.unfolded("Content-Disposition")
+    shown = None if disposition is None else structured(disposition)
+    name = None if shown is None else shown.parameters.get("filename")
+    name = name or parameters.get("name")
+    return Entity(
+        headers=entity.headers,
+        media_type=media_type,
+        parameters=parameters,
+        disposition=None if shown is None else shown.value,
+        filename=None if name is None else clean_name(header_text(name.encode())),
+        encoding=(entity.headers.unfolded("Content-Transfer-Encoding") or "7bit").strip().lower(),
+        start=entity.start,
+        body_start=min(entity.body_start, entity.end),
+        end=entity.end,
+        children=tuple(_closed(child) for child in entity.children),
+    )
+
+
+def decode(file: BinaryIO, entity: Entity) -> Iterator[bytes]:
+    """The decoded octets of a leaf entity, as a stream. Raises Malformed."""
+    return transfer.decode(file, entity.body_start, entity.end, entity.encoding)
+
+
+def clean_name(name: str) -> str | None:
+    """An attachment's name without path, control characters, overrides of direction or device names (R-NAME)."""
+    last = re.split(r"[/\\]", name)[-1]
+    kept = "".join(sign for sign in last if unicodedata.category(sign) not in {"Cc", "Cf", "Cs", "Co", "Cn"})
+    kept = kept.strip(" .")
+    if not kept or kept in {".", ".."}:
+        return None
+    if _DEVICE.match(kept):
+        kept = "_" + kept
+    if len(kept) > NAME_LENGTH:
+        stem, dot, suffix = kept.rpartition(".")
+        kept = stem[: NAME_LENGTH - len(suffix) - 1] + dot + suffix if dot and len(suffix) < 10 else kept[:NAME_LENGTH]
+    return kept
+
+
+__all__ = ["Entity", "Malformed", "clean_name", "content_type", "decode", "scan", "unfold"]

@@ -1,0 +1,216 @@
+"""From the RecipientInfos to the content-encryption key, without telling anybody why not (RFC 5652 §6.2, R-ORACLE)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
+
+from dcc.smime import algorithms, ber
+from dcc.smime.certificates import CertificateParts, parts
+from dcc.smime.errors import LimitPassed, Malformed, NotForUs
+from dcc.smime.keys import KeyPair
+from dcc.smime.limits import Limits
+
+KINDS = {0x30: "ktri", 0xA1: "kari", 0xA2: "kekri", 0xA3: "pwri", 0xA4: "ori"}
+X25519 = "1.3.101.110"
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A recipient that is a key of ours; `recover` gives the content key, or None when it cannot."""
+
+    pair: KeyPair
+    transport: str
+    recover: Callable[[], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class OurKey:
+    """A key pair and the parts of its certificate that recipients are matched by."""
+
+    pair: KeyPair
+    parts: CertificateParts
+
+    @classmethod
+    def of(cls, pair: KeyPair) -> OurKey:
+        """Slice the certificate once."""
+        return cls(pair, parts(pair.certificate))
+
+
+def select(infos: bytes, keys: Sequence[OurKey], limits: Limits) -> Selected:
+    """The first recipient that is ours. Raises NotForUs (naming the kinds that were there), Malformed, LimitPassed."""
+    found = ber.children(infos, ber.whole(infos, ber.SET))
+    if len(found) > limits.recipient_infos:
+        raise LimitPassed("recipient_infos")
+    kinds = []
+    for info in found:
+        kind = KINDS.get(info.tag, "unknown")
+        kinds.append(kind)
+        selected = None
+        if kind == "ktri":
+            selected = _key_transport(infos, info, keys, limits)
+        elif kind == "kari":
+            selected = _key_agreement(infos, info, keys, limits)
+        if selected is not None:
+            return selected
+    raise NotForUs(",".join(sorted(set(kinds))) or "none")
+
+
+def _matching(data: bytes, identifier: ber.Slice, keys: Sequence[OurKey]) -> OurKey | None:
+    if identifier.tag == ber.SEQUENCE:
+        members = ber.children(data, identifier)
+        if len(members) != 2 or members[1].tag != ber.INTEGER:
+            raise Malformed("issuerAndSerialNumber")
+        issuer = data[members[0].start : members[0].end]
+        serial = int.from_bytes(data[members[1].value : members[1].end], "big", signed=True)
+        return next((k for k in keys if k.parts.serial == serial and k.parts.issuer == issuer), None)
+    if identifier.tag in (0x80, 0xA0):
+        value = data[identifier.value : identifier.end]
+        if identifier.tag == 0xA0:  # RecipientKeyIdentifier: SEQUENCE { subjectKeyIdentifier, date?, other? }
+            first = ber.first_slice(data, identifier.value, identifier.end)
+            value = data[first.value : first.end]
+        return next((k for k in keys if k.parts.key_identifier == value), None)
+    raise Malformed("recipient identifier")
+
+
+def _key_transport(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits: Limits) -> Selected | None:
+    members = ber.children(data, info)
+    if len(members) != 4 or members[3].tag != ber.OCTET_STRING:
+        raise Malformed("KeyTransRecipientInfo")
+    ours = _matching(data, members[1], keys)
+    if ours is None:
+        return None
+    algorithm = ber.children(data, members[2])
+    name = ber.oid(data, algorithm[0], limits)
+    encrypted = data[members[3].value : members[3].end]
+    key = ours.pair.key
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return Selected(ours.pair, "rsa", lambda: None)
+    if name == algorithms.RSA_ENCRYPTION:
+        return Selected(ours.pair, "rsa", lambda: _rsa(key, encrypted, padding.PKCS1v15()))
+    if name == algorithms.RSA_OAEP:
+        scheme = _oaep(data, algorithm[1:], limits)
+        label = f"rsa-oaep-{scheme.algorithm.name}" if scheme is not None else "rsa-oaep"
+        return Selected(ours.pair, label, lambda: None if scheme is None else _rsa(key, encrypted, scheme))
+    return Selected(ours.pair, name, lambda: None)
+
+
+def _rsa(key: rsa.RSAPrivateKey, encrypted: bytes, scheme: padding.AsymmetricPadding) -> bytes | None:
+    try:
+        return key.decrypt(encrypted, scheme)
+    except ValueError:
+        # Also for a ciphertext of the wrong length: that depends on public bytes only, and takes the same path.
+        return None
+
+
+def _oaep(data: bytes, parameters: Sequence[ber.Slice], limits: Limits) -> padding.OAEP | None:
+    """RSAES-OAEP-params (RFC 4055 §4.1); None when they name what is not accepted."""
+    digest: hashes.HashAlgorithm = hashes.SHA1()
+    mask: hashes.HashAlgorithm = hashes.SHA1()
+    label = b""
+    if parameters and parameters[0].tag == ber.SEQUENCE:
+        for one in ber.children(data, parameters[0]):
+            inner = ber.children(data, one)[0]
+            fields = ber.children(data, inner)
+            name = ber.oid(data, fields[0], limits)
+            if one.tag == 0xA0:
+                digest = _hash(name)
+            elif one.tag == 0xA1:
+                if name != algorithms.MGF1 or len(fields) < 2:
+                    return None
+                mask = _hash(ber.oid(data, ber.children(data, fields[1])[0], limits))
+            elif one.tag == 0xA2:
+                if len(fields) > 1:
+                    label = data[fields[1].value : fields[1].end]
+            else:
+                return None
+    return padding.OAEP(padding.MGF1(mask), digest, label or None)
+
+
+def _hash(name: str) -> hashes.HashAlgorithm:
+    if name not in algorithms.DIGESTS:
+        raise Malformed("unknown digest")
+    return algorithms.DIGESTS[name][1]()
+
+
+def _key_agreement(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits: Limits) -> Selected | None:
+    members = ber.children(data, info)
+    if len(members) not in (4, 5) or members[1].tag != 0xA0:
+        raise Malformed("KeyAgreeRecipientInfo")
+    ukm = None
+    if members[2].tag == 0xA1:
+        inner = ber.children(data, members[2])[0]
+        ukm = data[inner.value : inner.end]
+    algorithm, recipients = members[-2], members[-1]
+    for one in ber.children(data, recipients):
+        identifier, encrypted = ber.children(data, one)
+        ours = _matching(data, identifier, keys)
+        if ours is None:
+            continue
+        fields = ber.children(data, algorithm)
+        name = ber.oid(data, fields[0], limits)
+        wrap = data[fields[1].start : fields[1].end] if len(fields) > 1 else b""
+        originator = _originator_point(data, members[1], limits)
+        wrapped = data[encrypted.value : encrypted.end]
+        pair = ours.pair
+        label = (algorithms.KEY_AGREEMENTS.get(name) or algorithms.HKDF_AGREEMENTS.get(name) or (name,))[0]
+        return Selected(pair, label, lambda: _agree(pair, name, wrap, originator, ukm, wrapped, limits))
+    return None
+
+
+def _originator_point(data: bytes, originator: ber.Slice, limits: Limits) -> bytes | None:
+    """The ephemeral public key's bits, when the originator is an originatorKey (RFC 5753 §3.1.1)."""
+    inner = ber.first_slice(data, originator.value, originator.end)
+    if inner.tag != 0xA1:
+        return None
+    members = ber.children(data, inner)
+    if len(members) != 2 or members[1].tag != 0x03:
+        return None
+    return data[members[1].value + 1 : members[1].end]
+
+
+def _agree(
+    pair: KeyPair, name: str, wrap: bytes, point: bytes | None, ukm: bytes | None, wrapped: bytes, limits: Limits
+) -> bytes | None:
+    try:
+        size = algorithms.KEY_WRAPS[ber.oid(wrap, ber.children(wrap, ber.whole(wrap, ber.SEQUENCE))[0], limits)]
+        secret = _shared_secret(pair, point)
+        if secret is None:
+            return None
+        info = shared_info(wrap, ukm, size)
+        if name in algorithms.KEY_AGREEMENTS:
+            kek = X963KDF(algorithms.KEY_AGREEMENTS[name][1](), size, info).derive(secret)
+        elif name in algorithms.HKDF_AGREEMENTS:
+            kek = HKDF(algorithms.HKDF_AGREEMENTS[name][1](), size, None, info).derive(secret)
+        else:
+            return None
+        return aes_key_unwrap(kek, wrapped)
+    except (KeyError, ValueError, InvalidUnwrap, Malformed):
+        return None
+
+
+def _shared_secret(pair: KeyPair, point: bytes | None) -> bytes | None:
+    if point is None:
+        return None
+    if isinstance(pair.key, ec.EllipticCurvePrivateKey):
+        public = ec.EllipticCurvePublicKey.from_encoded_point(pair.key.curve, point)
+        return pair.key.exchange(ec.ECDH(), public)
+    if isinstance(pair.key, x25519.X25519PrivateKey):
+        return pair.key.exchange(x25519.X25519PublicKey.from_public_bytes(point))
+    return None
+
+
+def shared_info(wrap_algorithm: bytes, ukm: bytes | None, key_size: int) -> bytes:
+    """ECC-CMS-SharedInfo in DER (RFC 5753 §7.2): wrap algorithm, ukm, key length in bits."""
+    entity = (
+        b"" if ukm is None else ber.header(0xA0, len(ber.header(4, len(ukm)) + ukm)) + ber.header(4, len(ukm)) + ukm
+    )
+    length = ber.header(4, 4) + (8 * key_size).to_bytes(4, "big")
+    body = wrap_algorithm + entity + ber.header(0xA2, len(length)) + length
+    return ber.header(ber.SEQUENCE, len(body)) + body

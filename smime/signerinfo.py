@@ -1,0 +1,265 @@
+"""One SignerInfo judged: attributes by the rules, digest, signature (RFC 5652 §5.3, §5.4, §11; R-ATTRS, R-ALGO)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+
+from dcc.smime import algorithms, ber
+from dcc.smime.certificates import CertificateParts
+from dcc.smime.errors import Malformed
+from dcc.smime.limits import Limits
+from dcc.smime.verdict import SignatureCheck
+
+CONTENT_TYPE = "1.2.840.113549.1.9.3"
+MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
+SIGNING_TIME = "1.2.840.113549.1.9.5"
+KEY_PREFERENCE = "1.2.840.113549.1.9.16.2.11"
+DATA = "1.2.840.113549.1.7.1"
+
+
+@dataclass(frozen=True, slots=True)
+class SignerInfo:
+    """The parts of one SignerInfo, sliced; attributes stay raw octets."""
+
+    identifier: ber.Slice
+    digest: str  # name, or the dotted identifier of an unknown one
+    algorithm: bytes  # signatureAlgorithm, DER
+    attributes: bytes | None  # signedAttrs as a SET OF (0xA0 replaced by 0x31), what the signature covers
+    signature: bytes
+    raw: bytes
+
+
+def read(raw: bytes, limits: Limits) -> SignerInfo:
+    """Slice one SignerInfo. Raises Malformed."""
+    members = ber.children(raw, ber.whole(raw, ber.SEQUENCE))
+    if len(members) < 5 or members[0].tag != ber.INTEGER:
+        raise Malformed("SignerInfo")
+    name = ber.oid(raw, ber.children(raw, members[2])[0], limits)
+    digest = algorithms.DIGESTS[name][0] if name in algorithms.DIGESTS else name
+    rest = members[3:]
+    attributes = None
+    if rest[0].tag == 0xA0:
+        attributes = b"\x31" + raw[rest[0].start + 1 : rest[0].end]  # RFC 5652 §5.4
+        rest = rest[1:]
+    if len(rest) < 2 or rest[0].tag != ber.SEQUENCE or rest[1].tag != ber.OCTET_STRING:
+        raise Malformed("SignerInfo")
+    return SignerInfo(
+        members[1], digest, raw[rest[0].start : rest[0].end], attributes, raw[rest[1].value : rest[1].end], raw
+    )
+
+
+def find_certificate(info: SignerInfo, certificates: Sequence[CertificateParts]) -> CertificateParts | None:
+    """The enclosed certificate that the signer identifier names."""
+    raw, identifier = info.raw, info.identifier
+    if identifier.tag == 0x80:
+        value = raw[identifier.value : identifier.end]
+        return next((c for c in certificates if c.key_identifier == value), None)
+    members = ber.children(raw, identifier)
+    if len(members) != 2:
+        raise Malformed("signer identifier")
+    issuer = raw[members[0].start : members[0].end]
+    serial = int.from_bytes(raw[members[1].value : members[1].end], "big", signed=True)
+    return next((c for c in certificates if c.serial == serial and c.issuer == issuer), None)
+
+
+def check(
+    info: SignerInfo,
+    content_type: str,
+    digests: Mapping[str, bytes],
+    certificates: Sequence[CertificateParts],
+    limits: Limits,
+) -> tuple[SignatureCheck, tuple[str, ...]]:
+    """Judge one signer over the content's digests; the findings name the rules that failed. Raises Malformed."""
+    certificate = find_certificate(info, certificates)
+    found = digests.get(info.digest, b"")
+    findings: list[str] = []
+    attributes = _attributes(info, limits)
+    intact, signing_time, preference = bool(found), None, None
+    if info.attributes is None:
+        # RFC 5652 §5.3: attributes must be present unless the content type is data.
+        if content_type != DATA:
+            intact = False
+            findings.append("R-ATTRS")
+        digest_claimed = found
+        signed = None
+    else:
+        signed = info.attributes
+        digest_claimed, ok = _required(attributes, content_type, limits)
+        if not ok:
+            findings.append("R-ATTRS")
+        intact = ok and bool(found) and digest_claimed == found
+        signing_time, time_ok = _signing_time(attributes)
+        if not time_ok:
+            findings.append("R-ATTRS")
+            intact = False
+        preference = _preference(attributes, certificates)
+    valid, weak, name = _verify(info, certificate, signed, found, limits)
+    if weak or info.digest not in algorithms.TRUSTED_DIGESTS:
+        weak = True
+        findings.append("R-ALGO")
+    if certificate is None:
+        findings.append("R-SIGNERS")
+    done = SignatureCheck(
+        certificate=None if certificate is None else certificate.der,
+        intact=intact,
+        valid=valid,
+        weak=weak,
+        signing_time=signing_time,
+        digest_algorithm=info.digest,
+        signature_algorithm=name,
+        message_digest=digest_claimed,
+        encryption_key_preference=preference,
+    )
+    return done, tuple(findings)
+
+
+def _attributes(info: SignerInfo, limits: Limits) -> dict[str, list[bytes]]:
+    """Attribute type -> its values as TLVs; a type that occurs twice keeps both (and is refused where it matters)."""
+    if info.attributes is None:
+        return {}
+    found: dict[str, list[bytes]] = {}
+    data = info.attributes
+    for attribute in ber.children(data, ber.whole(data, ber.SET)):
+        members = ber.children(data, attribute)
+        if len(members) != 2 or members[1].tag != ber.SET:
+            raise Malformed("attribute")
+        name = ber.oid(data, members[0], limits)
+        values = [data[value.start : value.end] for value in ber.children(data, members[1])]
+        if name in found:
+            found[name].extend(values or [b""])
+        else:
+            found[name] = values
+    return found
+
+
+def _required(attributes: Mapping[str, list[bytes]], content_type: str, limits: Limits) -> tuple[bytes, bool]:
+    """contentType and messageDigest once, one value each, contentType equal to eContentType (RFC 5652 §11.1, §11.2)."""
+    types, found = attributes.get(CONTENT_TYPE, []), attributes.get(MESSAGE_DIGEST, [])
+    if len(types) != 1 or len(found) != 1:
+        return b"", False
+    kind = ber.oid(types[0], ber.whole(types[0], ber.OBJECT_IDENTIFIER), limits)
+    value = ber.whole(found[0], ber.OCTET_STRING)
+    return found[0][value.value :], kind == content_type
+
+
+def _signing_time(attributes: Mapping[str, list[bytes]]) -> tuple[datetime | None, bool]:
+    """UTCTime to 2049, GeneralizedTime after, with seconds and Z (RFC 5652 §11.3); (None, True) when absent."""
+    values = attributes.get(SIGNING_TIME)
+    if values is None:
+        return None, True
+    if len(values) != 1 or not values[0]:
+        return None, False
+    one = ber.first_slice(values[0], 0, len(values[0]))
+    text = values[0][one.value : one.end].decode("ascii", "replace")
+    form = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}.get(one.tag)
+    if form is None or one.end != len(values[0]):
+        return None, False
+    try:
+        found = datetime.strptime(text, form).replace(tzinfo=UTC)
+    except ValueError:
+        return None, False
+    if one.tag == 0x17 and found.year >= 2050:  # RFC 5280 §4.1.2.5.1: two-digit years 50..99 are 19xx
+        found = found.replace(year=found.year - 100)
+    return found, True
+
+
+def _preference(attributes: Mapping[str, list[bytes]], certificates: Sequence[CertificateParts]) -> bytes | None:
+    """SMIMEEncryptionKeyPreference resolved among the enclosed certificates (RFC 8551 §2.5.3)."""
+    values = attributes.get(KEY_PREFERENCE, [])
+    if len(values) != 1 or not values[0]:
+        return None
+    data = values[0]
+    choice = ber.first_slice(data, 0, len(data))
+    if choice.tag == 0xA0:
+        members = ber.children(data, choice)
+        if len(members) == 1 and members[0].tag == ber.SEQUENCE:
+            members = ber.children(data, members[0])
+        if len(members) == 2:
+            issuer = data[members[0].start : members[0].end]
+            serial = int.from_bytes(data[members[1].value : members[1].end], "big", signed=True)
+            return next((c.der for c in certificates if c.serial == serial and c.issuer == issuer), None)
+    if choice.tag == 0x82 or choice.tag == 0xA2:
+        value = data[choice.value : choice.end]
+        return next((c.der for c in certificates if c.key_identifier and value.endswith(c.key_identifier)), None)
+    return None
+
+
+def _verify(
+    info: SignerInfo, certificate: CertificateParts | None, signed: bytes | None, digest: bytes, limits: Limits
+) -> tuple[bool, bool, str]:
+    """(valid, weak, name of the signature algorithm)."""
+    fields = ber.children(info.algorithm, ber.whole(info.algorithm, ber.SEQUENCE))
+    name = ber.oid(info.algorithm, fields[0], limits)
+    family, named = algorithms.SIGNATURES.get(name, ("unknown", None))
+    if certificate is None:
+        return False, False, family
+    try:
+        key = x509.load_der_x509_certificate(certificate.der).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False, True, family
+    weak = algorithms.weak_key(key) or (named is not None and named not in algorithms.TRUSTED_DIGESTS)
+    # digestAlgorithm agrees with signatureAlgorithm (R-ALGO); an unknown digest cannot be verified
+    if info.digest not in algorithms.HASHES or (named is not None and named != info.digest):
+        return False, weak, family
+    kind = algorithms.HASHES[info.digest]()
+    if signed is None:
+        data, scheme = digest, ec.ECDSA(_prehashed(kind))
+    else:
+        data, scheme = signed, ec.ECDSA(kind)
+    hasher: hashes.HashAlgorithm = kind
+    try:
+        if isinstance(key, rsa.RSAPublicKey) and family in ("rsa", "rsa-pss"):
+            pad = padding.PKCS1v15() if family == "rsa" else _pss(info.algorithm, fields[1:], kind, limits)
+            key.verify(info.signature, data, pad, hasher if signed is not None else _prehashed(kind))
+        elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa":
+            key.verify(info.signature, data, scheme)
+        elif isinstance(key, ed25519.Ed25519PublicKey) and family == "ed25519" and signed is not None:
+            if info.digest != "sha512":  # RFC 8419 §3.1
+                return False, weak, family
+            key.verify(info.signature, data)
+        elif isinstance(key, dsa.DSAPublicKey) and family == "dsa":
+            key.verify(info.signature, data, hasher if signed is not None else _prehashed(kind))
+        else:
+            return False, weak, family
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
+        return False, weak, family
+    return True, weak, family
+
+
+def _prehashed(kind: hashes.HashAlgorithm):  # type: ignore[no-untyped-def]
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+    return Prehashed(kind)
+
+
+def _pss(data: bytes, parameters: Sequence[ber.Slice], kind: hashes.HashAlgorithm, limits: Limits) -> padding.PSS:
+    """RSASSA-PSS-params (RFC 4056 §3): hash equal to the digest, MGF1 with the same, salt not above the hash (R-ALGO)."""
+    digest = mask = "sha1"
+    salt = 20
+    if parameters and parameters[0].tag == ber.SEQUENCE:
+        for one in ber.children(data, parameters[0]):
+            inner = ber.children(data, one)[0]
+            if one.tag == 0xA0:
+                digest = _digest_name(data, inner, limits)
+            elif one.tag == 0xA1:
+                fields = ber.children(data, inner)
+                if ber.oid(data, fields[0], limits) != algorithms.MGF1:
+                    raise ValueError("mask generation")
+                mask = _digest_name(data, fields[1], limits)
+            elif one.tag == 0xA2:
+                salt = int.from_bytes(data[inner.value : inner.end], "big")
+    if digest != kind.name or mask != digest or salt > kind.digest_size:
+        raise ValueError("RSASSA-PSS parameters")
+    return padding.PSS(padding.MGF1(kind), salt)
+
+
+def _digest_name(data: bytes, of: ber.Slice, limits: Limits) -> str:
+    name = ber.oid(data, ber.children(data, of)[0], limits)
+    return algorithms.DIGESTS[name][0] if name in algorithms.DIGESTS else name

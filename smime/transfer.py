@@ -1,0 +1,92 @@
+"""Content transfer encodings, decoded as a stream: base64, quoted-printable, identity (RFC 2045 §6)."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from dcc.smime.errors import Malformed
+
+TEXT_BLOCK = 96 << 10
+WHITE = b"\r\n \t"
+
+
+def identity(file: BinaryIO, start: int, end: int, block: int = TEXT_BLOCK) -> Iterator[bytes]:
+    """The octets as they are."""
+    file.seek(start)
+    while start < end:
+        piece = file.read(min(block, end - start))
+        if not piece:
+            raise Malformed("truncated body")
+        start += len(piece)
+        yield piece
+
+
+def base64(file: BinaryIO, start: int, end: int, block: int = TEXT_BLOCK) -> Iterator[bytes]:
+    """Strict base64 over lines. Raises Malformed on a foreign character or a truncated group (R-BOMB)."""
+    held = b""
+    padded = False
+    for piece in identity(file, start, end, block):
+        text = held + piece.translate(None, WHITE)
+        if padded:
+            if text:
+                raise Malformed("base64 after its padding")
+            continue
+        usable = len(text) & ~3
+        held = text[usable:]
+        text = text[:usable]
+        if not text:
+            continue
+        padded = text.endswith(b"=")
+        try:
+            yield binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error as error:
+            raise Malformed("not base64") from error
+    if held:
+        raise Malformed("truncated base64")
+
+
+def quoted_printable(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    """Quoted-printable, in blocks cut at line ends."""
+    held = b""
+    for piece in identity(file, start, end):
+        text = held + piece
+        cut = text.rfind(b"\n") + 1
+        if not cut and len(text) < 4 * TEXT_BLOCK:
+            held = text
+            continue
+        cut = cut or max(0, len(text) - 3)
+        held = text[cut:]
+        yield binascii.a2b_qp(text[:cut])
+    if held:
+        yield binascii.a2b_qp(held)
+
+
+def decode(file: BinaryIO, start: int, end: int, encoding: str) -> Iterator[bytes]:
+    """The decoded octets of `file[start:end]`. Raises Malformed, also for an unknown encoding."""
+    name = encoding.strip().lower()
+    if name == "base64":
+        return base64(file, start, end)
+    if name == "quoted-printable":
+        return quoted_printable(file, start, end)
+    if name in {"", "7bit", "8bit", "binary"}:
+        return identity(file, start, end)
+    raise Malformed("unknown transfer encoding")
+
+
+def reader(pieces: Iterator[bytes]) -> PieceReader:
+    """A `read(n)` over an iterator of pieces."""
+    return PieceReader(pieces)
+
+
+class PieceReader:
+    """Reads at most n bytes at a time from an iterator of pieces."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+
+    def __call__(self, count: int) -> bytes:
+        """The next piece, whatever its length: readers buffer for themselves."""
+        del count
+        return next((piece for piece in self._pieces if piece), b"")
