@@ -115,7 +115,7 @@ def open_cms(
     try:
         inner = _cms_layer(state, *_bare(source), size=source.seek(0, os.SEEK_END))
         if inner is not None:
-            _layers(state, inner)
+            _layers(state, inner, first=False)
     except SmimeError as error:
         problem, detail = _problem(error)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
@@ -157,8 +157,7 @@ def _problem(error: SmimeError) -> tuple[Problem, str | None]:
             return Problem.MALFORMED, str(error)
 
 
-def _layers(state: _State, payload: _Payload | None) -> None:
-    first = True
+def _layers(state: _State, payload: _Payload | None, *, first: bool = True) -> None:
     while payload is not None:
         payload.file.seek(payload.start)
         end = payload.start + payload.size
@@ -280,14 +279,14 @@ def _detached_layer(state: _State, payload: _Payload) -> _Payload | None:
         return signed.read_detached(_stream(state, lambda: iter((der,))), state.limits, state.make_file, pieces)
 
     found = read(lambda: transfer.identity(file, entity.start, entity.end))
-    if all(one.intact for one in found.signers) or not _has_bare_lf(file, entity.start, entity.end):
+    if all(one.good for one in found.signers) or not _has_bare_lf(file, entity.start, entity.end):
         work = payload.work or _copied(state, transfer.identity(file, entity.start, entity.end))
         start = entity.start if payload.work is not None else 0
         return _signed_layer(state, found, work, start, entity.end - entity.start)
     # A file saved with bare line feeds: the signature covers the canonical form (RFC 8551 §3.1.1).
     work = _copied(state, _canonical(transfer.identity(file, entity.start, entity.end)))
     again = read(lambda: transfer.identity(work.view(), 0, work.size))
-    if all(one.intact for one in again.signers):
+    if all(one.good for one in again.signers):
         state.findings.append("R-LINES")
         return _signed_layer(state, again, work, 0, work.size)
     return _signed_layer(state, found, work, 0, work.size)
@@ -301,10 +300,12 @@ def _copied(state: _State, pieces: Iterator[bytes]) -> WorkFile:
 
 
 def _has_bare_lf(file: BinaryIO, start: int, end: int) -> bool:
-    return any(
-        piece.count(b"\n") > piece.count(b"\r\n") + piece.startswith(b"\n")
-        for piece in transfer.identity(file, start, end)
-    )
+    after_cr = False
+    for piece in transfer.identity(file, start, end):
+        if piece.count(b"\n") > piece.count(b"\r\n") + (after_cr and piece.startswith(b"\n")):
+            return True
+        after_cr = piece.endswith(b"\r")
+    return False
 
 
 def _canonical(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dcc.smime import algorithms, ber, signerinfo
 from dcc.smime.certificates import CertificateParts, parts
@@ -59,7 +59,9 @@ def read_opaque(stream: ber.BerStream, limits: Limits, make_file: Callable[[], W
     """SignedData that encloses its content. Raises Malformed, LimitPassed."""
     found = _walk(stream, limits, make_file)
     if found.content is None or found.digests is None:
-        raise Malformed("no content in the SignedData")
+        if found.infos:
+            raise Malformed("no content in the SignedData")
+        return _judge(found, Digests(()).values(), limits, None)  # certificates only: not signed
     return _judge(found, found.digests, limits, found.content)
 
 
@@ -145,6 +147,8 @@ def _judge(found: _Skeleton, digests: dict[str, bytes], limits: Limits, content:
     for raw in found.infos:
         info = signerinfo.read(raw, limits)
         one, failed = signerinfo.check(info, found.content_type, digests, found.certificates, limits)
+        if info.digest not in found.names:  # RFC 5652 §5.1: listed, so that one pass is enough
+            one, failed = replace(one, intact=False), (*failed, "R-ATTRS")
         signers.append(one)
         findings.extend(failed)
     if not signers:

@@ -22,6 +22,7 @@ MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
 KEY_PREFERENCE = "1.2.840.113549.1.9.16.2.11"
 DATA = "1.2.840.113549.1.7.1"
+SIGNED_ONLY = frozenset(bytes.fromhex("06092a864886f70d0109" + last) for last in ("03", "04", "05"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class SignerInfo:
     attributes: bytes | None  # signedAttrs as a SET OF (0xA0 replaced by 0x31), what the signature covers
     signature: bytes
     raw: bytes
+    misplaced: bool  # an attribute that must be signed stands among the unsigned ones
 
 
 def read(raw: bytes, limits: Limits) -> SignerInfo:
@@ -51,8 +53,24 @@ def read(raw: bytes, limits: Limits) -> SignerInfo:
     if len(rest) < 2 or rest[0].tag != ber.SEQUENCE or rest[1].tag != ber.OCTET_STRING:
         raise Malformed("SignerInfo")
     return SignerInfo(
-        members[1], digest, raw[rest[0].start : rest[0].end], attributes, raw[rest[1].value : rest[1].end], raw
+        members[1],
+        digest,
+        raw[rest[0].start : rest[0].end],
+        attributes,
+        raw[rest[1].value : rest[1].end],
+        raw,
+        _misplaced(raw, rest[2:]),
     )
+
+
+def _misplaced(raw: bytes, rest: Sequence[ber.Slice]) -> bool:
+    """contentType, messageDigest and signingTime must not be unsigned attributes (RFC 5652 §11.1, §11.2, §11.3)."""
+    for unsigned in rest:
+        for attribute in ber.children(raw, unsigned):
+            name = ber.first_slice(raw, attribute.value, attribute.end)
+            if raw[name.start : name.end] in SIGNED_ONLY:
+                return True
+    return False
 
 
 def find_certificate(info: SignerInfo, certificates: Sequence[CertificateParts]) -> CertificateParts | None:
@@ -100,6 +118,9 @@ def check(
             findings.append("R-ATTRS")
             intact = False
         preference = _preference(attributes, certificates)
+    if info.misplaced:
+        findings.append("R-ATTRS")
+        intact = False
     valid, weak, name = _verify(info, certificate, signed, found, limits)
     if weak or info.digest not in algorithms.TRUSTED_DIGESTS:
         weak = True
@@ -185,7 +206,7 @@ def _preference(attributes: Mapping[str, list[bytes]], certificates: Sequence[Ce
             issuer = data[members[0].start : members[0].end]
             serial = int.from_bytes(data[members[1].value : members[1].end], "big", signed=True)
             return next((c.der for c in certificates if c.serial == serial and c.issuer == issuer), None)
-    if choice.tag == 0x82 or choice.tag == 0xA2:
+    if choice.tag in {0x82, 0xA2}:
         value = data[choice.value : choice.end]
         return next((c.der for c in certificates if c.key_identifier and value.endswith(c.key_identifier)), None)
     return None
@@ -216,7 +237,10 @@ def _verify(
     hasher: hashes.HashAlgorithm = kind
     try:
         if isinstance(key, rsa.RSAPublicKey) and family in ("rsa", "rsa-pss"):
-            pad = padding.PKCS1v15() if family == "rsa" else _pss(info.algorithm, fields[1:], kind, limits)
+            pad: padding.AsymmetricPadding = padding.PKCS1v15()
+            if family == "rsa-pss":
+                pad, trusted = _pss(info.algorithm, fields[1:], kind, limits)
+                weak = weak or not trusted
             key.verify(info.signature, data, pad, hasher if signed is not None else _prehashed(kind))
         elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa":
             key.verify(info.signature, data, scheme)
@@ -239,8 +263,13 @@ def _prehashed(kind: hashes.HashAlgorithm):  # type: ignore[no-untyped-def]
     return Prehashed(kind)
 
 
-def _pss(data: bytes, parameters: Sequence[ber.Slice], kind: hashes.HashAlgorithm, limits: Limits) -> padding.PSS:
-    """RSASSA-PSS-params (RFC 4056 §3): hash equal to the digest, MGF1 with the same, salt not above the hash (R-ALGO)."""
+def _pss(
+    data: bytes, parameters: Sequence[ber.Slice], kind: hashes.HashAlgorithm, limits: Limits
+) -> tuple[padding.PSS, bool]:
+    """RSASSA-PSS-params (RFC 4056 §3), and whether they are trusted: the salt not longer than the hash (R-ALGO).
+
+    Raises ValueError when the hash is not the digest, or the mask generation is not MGF1 with the same hash.
+    """
     digest = mask = "sha1"
     salt = 20
     if parameters and parameters[0].tag == ber.SEQUENCE:
@@ -255,9 +284,9 @@ def _pss(data: bytes, parameters: Sequence[ber.Slice], kind: hashes.HashAlgorith
                 mask = _digest_name(data, fields[1], limits)
             elif one.tag == 0xA2:
                 salt = int.from_bytes(data[inner.value : inner.end], "big")
-    if digest != kind.name or mask != digest or salt > kind.digest_size:
+    if digest != kind.name or mask != digest:
         raise ValueError("RSASSA-PSS parameters")
-    return padding.PSS(padding.MGF1(kind), salt)
+    return padding.PSS(padding.MGF1(kind), salt), salt <= kind.digest_size
 
 
 def _digest_name(data: bytes, of: ber.Slice, limits: Limits) -> str:
