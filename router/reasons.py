@@ -10,6 +10,44 @@ from importlib.resources import files
 
 UNKNOWN_PARAMETER = "?"  # a sentence never fails because a detail is missing
 
+# Details that are names of things, in the words of the reader: (French, English)
+WORDS: Mapping[str, tuple[str, str]] = {
+    "ins": ("matricule INS", "INS number"),
+    "oid": ("domaine du matricule", "domain of the INS"),
+    "domain": ("domaine du matricule", "domain of the INS"),
+    "key": ("clé du matricule", "key of the INS"),
+    "folder": ("dossier désigné", "folder named"),
+    "birth_name": ("nom de naissance", "birth name"),
+    "first_given": ("premier prénom de naissance", "first given name"),
+    "given_names": ("prénoms", "given names"),
+    "sex": ("sexe", "sex"),
+    "birth_date": ("date de naissance", "date of birth"),
+    "birth_place": ("lieu de naissance", "place of birth"),
+    "zip": ("fichier zip illisible", "zip file unreadable"),
+    "METADATA": ("METADATA.XML", "METADATA.XML"),
+    "document": ("document", "document"),
+    "entries": ("trop de fichiers", "too many files"),
+    "directory": ("liste de fichiers trop longue", "list of files too long"),
+    "total": ("taille décompressée", "decompressed size"),
+    "ratio": ("taux de compression", "compression ratio"),
+    "duplicate": ("noms en double", "doubled names"),
+    "encrypted": ("fichier protégé", "protected file"),
+    "link": ("lien", "link"),
+    "method": ("méthode de compression", "compression method"),
+    "size": ("taille", "size"),
+    "name": ("nom de fichier", "file name"),
+    "absolute": ("chemin absolu", "absolute path"),
+    "path": ("chemin", "path"),
+    "truncated": ("fichier tronqué", "truncated file"),
+    "xml": ("XML mal formé", "malformed XML"),
+    "prolog": ("XML mal formé", "malformed XML"),
+    "root": ("pas un CDA", "not a CDA"),
+    "encoding": ("codage", "encoding"),
+    "depth": ("imbrication", "nesting"),
+    "recordTarget": ("patient", "patient"),
+    "id": ("identifiant du document", "document id"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ReasonEntry:
@@ -76,13 +114,23 @@ def reason(code: str, **parameters: str) -> Reason:
     entry = table().get(code)
     if entry is None:
         raise UnknownReasonError(code)
-    values = _Parameters(parameters)
+    french, english = (_words(parameters, language) for language in (0, 1))
     return Reason(
         code=code,
         outcome=parameters.get("outcome", entry.outcome),
-        sender_fr=entry.fr.format_map(values),
-        sender_en=entry.en.format_map(values),
-        operator=entry.operator.format_map(values),
+        sender_fr=entry.fr.format_map(french),
+        sender_en=entry.en.format_map(english),
+        operator=entry.operator.format_map(_Parameters(parameters)),
         ans=entry.ans,
         parameters=tuple(sorted(parameters.items())),
+    )
+
+
+def _words(parameters: Mapping[str, str], language: int) -> _Parameters:
+    """The parameters in a reader's words: each name of a list is replaced where a word is known."""
+    return _Parameters(
+        {
+            name: ", ".join(WORDS[one][language] if one in WORDS else one for one in value.split(","))
+            for name, value in parameters.items()
+        }
     )

@@ -1,0 +1,61 @@
+"""What a sender is told when nothing was filed: the reason to known ones, a neutral sentence, or nothing (I5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from dcc.mailbox.records import Account, Delivery, DeliveryState
+from dcc.router.distribute import receipt_parameters
+from dcc.router.reasons import Reason
+from dcc.router.request import Envelope
+
+NEUTRAL = "D2R-NTR00"
+# Reasons that an automatic correspondent is not told: nothing was asked of us, or the card answers for nobody
+SILENT = frozenset({"D2R-REP01", "D2R-REP02"})
+
+
+def plan_answer(
+    why: Reason,
+    *,
+    account: Account | None,
+    authenticated: bool,
+    message_id: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    folder: str | None = None,
+    envelope: Envelope | None = None,
+) -> list[Delivery]:
+    """The answer owed to the sender of a refused or held message: at most one mail.
+
+    `account` is the one whose mailbox the mail came from; None (a stranger): nothing. `authenticated`: the
+    signature and the card were good, so the exact reason may be told. Otherwise one neutral sentence, at most
+    once a day and account, whatever failed: it says nothing about the failure and cannot flood anybody.
+    """
+    if account is None or why.code in SILENT:
+        return []
+    parameters: dict[str, str] = {}
+    if authenticated:
+        parameters = dict(why.parameters) | {"ans": why.ans}
+        if envelope is not None:
+            parameters |= receipt_parameters(envelope, "processed/error" if why.outcome == "refused" else "")
+        if parameters.get("mdn") == "":
+            del parameters["mdn"]  # held: neither processed nor failed yet
+    key = f"{message_id}:answer:{account.id}" if authenticated else f"neutral:{account.id}:{now:%Y%m%d}"
+    return [
+        Delivery(
+            id=new_id(),
+            dedupe_key=key,
+            kind="held" if authenticated and why.outcome == "held" else "refusal",
+            mailbox=account.mailbox,
+            account=account.id,
+            folder=folder if authenticated else None,
+            message=message_id,
+            documents=(),
+            reason=why.code if authenticated else NEUTRAL,
+            state=DeliveryState.QUEUED,
+            created_at=now,
+            due=now,
+            parameters=tuple(sorted(parameters.items())),
+        )
+    ]

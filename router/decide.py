@@ -1,0 +1,113 @@
+"""What may happen to a request: identity, consent, mandate, type, duplicate, replacement, in this order.
+
+The order is that of facts/clinical.md §10; the archive's own checks come before, in `read`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dcc.mailbox import folders
+from dcc.router.decision import Decision, Done, Filed, Held, Refused
+from dcc.router.doctypes import Matrix, default_matrix
+from dcc.router.locate import Located, account_for, locate, what_is_named
+from dcc.router.match import match_report
+from dcc.router.reasons import Reason, reason
+from dcc.router.request import Deposit, NotUnderstood, Report, Request, Sender
+from dcc.router.rights import (
+    Allowed,
+    check_account,
+    check_author,
+    check_consent,
+    check_mandate,
+    check_opposition,
+    mandates_of,
+)
+from dcc.router.versions import resolve
+
+
+def decide(
+    request: Request,
+    sender: Sender,
+    *,
+    conn: Connection,
+    envelope_recipients: Sequence[str],
+    now: datetime,
+    environment: str,
+    matrix: Matrix | None = None,
+) -> Decision:
+    """The decision on one authenticated request; reads the mailbox, writes nothing.
+
+    `envelope_recipients` are lower-case addresses, `environment` is "test" or "production".
+    """
+    if isinstance(request, Report):
+        return decide_report(request, conn=conn, from_address=sender.account.mailbox, authenticated=True)
+    if isinstance(request, NotUnderstood):
+        return _not_understood(request, sender)
+    named = what_is_named(conn, envelope_recipients, request.envelope.subject)
+    account = account_for(named, sender)
+    if isinstance(account, Held | Refused):
+        return account
+    patient = request.documents[0].patient
+    place = locate(conn, patient, named, sender, account, environment)
+    if not isinstance(place, Located):
+        return place
+    return _file(request, place, sender, conn, now, matrix or default_matrix())
+
+
+def decide_report(report: Report, *, conn: Connection, from_address: str | None, authenticated: bool = False) -> Done:
+    """The end of a receipt, a bounce or an automatic reply: done, matched or not, never answered."""
+    return match_report(conn, report, from_address=from_address, authenticated=authenticated)
+
+
+def _not_understood(request: NotUnderstood, sender: Sender) -> Held | Refused:
+    if request.reason.outcome == "refused":
+        return Refused(request.reason, sender.account)
+    return Held(request.reason, sender.account)
+
+
+def _file(
+    deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, matrix: Matrix
+) -> Filed | Refused:
+    """Every right, in order; the first that is missing refuses the deposit (I4)."""
+    folder, account = place.folder, place.account
+    evidence: list[tuple[str, str]] = [("folder", place.by), ("identity", "exact, QUAL")]
+
+    def refused(why: Reason) -> Refused:
+        return Refused(why, account, folder.id, tuple(evidence))
+
+    for name, answer in _rights(deposit, place, sender, conn, now, matrix):
+        if not isinstance(answer, Allowed):
+            return refused(answer)
+        if answer.basis:
+            evidence.append((name, answer.basis))
+    resolved = resolve(conn, folder, deposit.documents, account, sender)
+    if isinstance(resolved, Reason):
+        return refused(resolved)
+    return Filed(
+        folder=folder,
+        patient=place.patient,
+        depositor=account,
+        deposit=deposit,
+        new=resolved.new,
+        known=resolved.known,
+        reason=None if resolved.new else reason("D2R-DUP00"),
+        evidence=tuple(evidence),
+    )
+
+
+def _rights(
+    deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, matrix: Matrix
+) -> Sequence[tuple[str, Allowed | Reason]]:
+    folder, account = place.folder, place.account
+    types = [one.type_code for one in deposit.documents]
+    return [
+        ("account", check_account(account)),
+        ("consent", check_consent(folder)),
+        ("opposition", check_opposition(folders.oppositions_of(conn, folder.id), account, types)),
+        ("mandate", check_mandate(mandates_of(conn, folder, account), now)),
+        *(("author", check_author(conn, one, account, sender, matrix)) for one in deposit.documents),
+    ]

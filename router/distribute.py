@@ -1,0 +1,242 @@
+"""Who is told of a deposit, and how: one mail for each reader and deposit, or a reason why not (I4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+from cryptography import x509
+from sqlalchemy import Connection
+
+from dcc.mailbox import documents as store
+from dcc.mailbox import folders, people
+from dcc.mailbox.records import (
+    Account,
+    AccountState,
+    Delivery,
+    DeliveryState,
+    Document,
+    DocumentStatus,
+    Folder,
+)
+from dcc.router import oids
+from dcc.router.decision import Filed
+from dcc.router.doctypes import Matrix, default_matrix, group_of
+from dcc.router.reasons import Reason, reason
+from dcc.router.request import Envelope
+from dcc.router.rights import Allowed, check_consent, check_mandate, check_opposition, mandates_of
+
+CONTENT_KINDS = frozenset({"report", "notice"})
+
+
+class CardJudge(Protocol):
+    """What a stored certificate is worth today: the name of a `cards` verdict (VALID, EXPIRED, OPPOSED, …)."""
+
+    def __call__(self, certificate: bytes, purpose: str) -> str:
+        """Judge a DER certificate for "sign" or "encrypt"."""
+
+
+def plan_deliveries(
+    filed: Filed,
+    documents: Sequence[Document],
+    *,
+    conn: Connection,
+    message_id: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    judge: CardJudge,
+    matrix: Matrix | None = None,
+) -> list[Delivery]:
+    """Every mail owed for a filed deposit, and those withheld with their reason; `documents` are the new rows.
+
+    A deposit that was already integrated owes its acknowledgement only (contract.md).
+    """
+    owed = [_acknowledgement(filed, documents, conn, message_id, now, new_id())]
+    if not documents:
+        return owed
+    for account in folders.readers(conn, filed.folder, now):
+        if account.id == filed.depositor.id:
+            continue  # told by the acknowledgement: one mail a reader and deposit
+        one = _for_reader(
+            account, filed.folder, documents, conn, message_id, now, new_id, judge, matrix or default_matrix()
+        )
+        if one is not None:
+            owed.append(one)
+    return owed
+
+
+def _acknowledgement(
+    filed: Filed, documents: Sequence[Document], conn: Connection, message_id: str, now: datetime, new_id: str
+) -> Delivery:
+    account = filed.depositor
+    parameters = receipt_parameters(filed.deposit.envelope, "processed")
+    unserved = _named_without_mandate(filed, conn, now)
+    if unserved:  # facts §13: not served, and the depositor is told so (D2R-MAN01)
+        parameters["without_mandate"] = str(unserved)
+    return Delivery(
+        id=new_id,
+        dedupe_key=f"{message_id}:acknowledgement:{account.id}",
+        kind="acknowledgement",
+        mailbox=account.mailbox,
+        account=account.id,
+        folder=filed.folder.id,
+        message=message_id,
+        documents=tuple(one.id for one in (*filed.known, *documents)),
+        reason=None if filed.reason is None else filed.reason.code,
+        state=DeliveryState.QUEUED,
+        created_at=now,
+        due=now,
+        parameters=tuple(sorted(parameters.items())),
+    )
+
+
+def _named_without_mandate(filed: Filed, conn: Connection, now: datetime) -> int:
+    named = {one for document in filed.deposit.documents for one in document.recipients}
+    if not named:
+        return 0
+    return len(named - {one.national_id for one in folders.readers(conn, filed.folder, now)})
+
+
+def receipt_parameters(envelope: Envelope, disposition: str) -> dict[str, str]:
+    """What an answer needs to be a receipt (MDN): asked for, and safe to send by itself (facts §3.2)."""
+    found: dict[str, str] = {}
+    if envelope.message_id:
+        found["original_message_id"] = envelope.message_id
+    if envelope.receipt is not None and envelope.receipt.automatic:
+        found["mdn"] = disposition
+    return found
+
+
+def _for_reader(
+    account: Account,
+    folder: Folder,
+    documents: Sequence[Document],
+    conn: Connection,
+    message_id: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    judge: CardJudge,
+    matrix: Matrix,
+) -> Delivery | None:
+    visible = [one for one in documents if not _masked(one, account)]
+    if not visible:
+        return None  # MASQUE_PS: announced to nobody but its author (contract.md)
+    readable = [one for one in visible if _may_read(one, account, matrix)]
+    why = _no_right(account, folder, [one.type_code for one in readable or visible], conn, now)
+    if why is None and not readable:
+        why = reason("D2R-TYP03")
+    kind, held = _kind(account, now, judge)
+    why = why or held
+    withheld = why is not None and why.outcome == "withheld"
+    parameters = {"replaces": "1"} if any(one.supersedes for one in readable) else {}
+    return Delivery(
+        id=new_id(),
+        dedupe_key=f"{message_id}:reader:{account.id}",
+        kind=kind,
+        mailbox=account.mailbox,
+        account=account.id,
+        folder=folder.id,
+        message=message_id,
+        documents=tuple(one.id for one in readable or visible),
+        reason=None if why is None else why.code,
+        state=DeliveryState.WITHHELD if withheld else DeliveryState.QUEUED,
+        created_at=now,
+        due=now,
+        parameters=tuple(parameters.items()),
+    )
+
+
+def _masked(document: Document, account: Account) -> bool:
+    """JDV_J08 MASQUE_PS: no professional but its author."""
+    return oids.MASQUE_PS in document.confidentiality and account.national_id != document.author_id
+
+
+def _may_read(document: Document, account: Account, matrix: Matrix) -> bool:
+    group = group_of(account.kind, account.profession)
+    return matrix.may_read(group, document.type_code, document.class_code)
+
+
+def _no_right(account: Account, folder: Folder, types: Sequence[str], conn: Connection, now: datetime) -> Reason | None:
+    """The first right that is missing, as a reason to withhold."""
+    if account.state is not AccountState.VALIDATED:
+        return reason("D2R-ACC04")
+    checks = (
+        check_consent(folder),
+        check_opposition(folders.oppositions_of(conn, folder.id), account, types),
+        check_mandate(mandates_of(conn, folder, account), now),
+    )
+    for answer in checks:
+        if not isinstance(answer, Allowed):
+            return withheld(answer)
+    return None
+
+
+def withheld(why: Reason) -> Reason:
+    """The same reason, as the end of a delivery."""
+    return reason(why.code, **{**dict(why.parameters), "outcome": "withheld"})
+
+
+def _kind(account: Account, now: datetime, judge: CardJudge) -> tuple[str, Reason | None]:
+    """Report or notice, and the reason for a notice or for nothing (contract.md, Messages and folders)."""
+    card = _card_state(account, judge)
+    if card == "OPPOSED":
+        return "report", withheld(reason("D2R-CRL02"))
+    if card == "EXPIRED":
+        return "notice", reason("D2R-CRL01", outcome="notice")
+    if not _may_encrypt(account, now, judge):
+        return "notice", reason("D2R-CRT01", outcome="notice")
+    return "report", None
+
+
+def _card_state(account: Account, judge: CardJudge) -> str | None:
+    return None if account.card_certificate is None else judge(account.card_certificate, "sign")
+
+
+def _may_encrypt(account: Account, now: datetime, judge: CardJudge) -> bool:
+    """R-18: encrypt only to a certificate that is meant for it, unexpired and not revoked."""
+    certificate = account.encryption_certificate
+    if certificate is None or not _in_time(certificate, now):
+        return False
+    return judge(certificate, "encrypt") in {"VALID", "REVOCATION_UNKNOWN"}
+
+
+def _in_time(certificate: bytes, now: datetime) -> bool:
+    try:
+        read = x509.load_der_x509_certificate(certificate)
+        return read.not_valid_before_utc <= now.astimezone(UTC) <= read.not_valid_after_utc
+    except ValueError:
+        return False
+
+
+def still_allowed(
+    delivery: Delivery, *, conn: Connection, now: datetime, judge: CardJudge, matrix: Matrix | None = None
+) -> Reason | None:
+    """Whether a delivery may still be sent: every right again, at the time of sending (I4). None: yes.
+
+    A reason's outcome says what to do: "withheld" do not send, "notice" send the notice instead of the
+    report, "deferred" could not be found out, try later (I10). Answers to a depositor are always allowed.
+    """
+    if delivery.kind not in CONTENT_KINDS or delivery.account is None or delivery.folder is None:
+        return None
+    account = people.get_account(conn, delivery.account)
+    folder = folders.folder(conn, delivery.folder)
+    if account is None or folder is None:
+        return reason("D2R-ACC04")
+    found = [store.document(conn, one) for one in delivery.documents]
+    documents = [one for one in found if one is not None and one.status is not DocumentStatus.DELETED]
+    if not documents:
+        return reason("D2R-DEL01")
+    if any(_masked(one, account) for one in documents):
+        return reason("D2R-MSK01")
+    why = _no_right(account, folder, [one.type_code for one in documents], conn, now)
+    if why is not None:
+        return why
+    if not all(_may_read(one, account, matrix or default_matrix()) for one in documents):
+        return reason("D2R-TYP03")
+    kind, why = _kind(account, now, judge)
+    if why is not None and why.outcome == "withheld":
+        return why
+    if _card_state(account, judge) == "REVOCATION_UNKNOWN":
+        return reason("D2R-CRL03")
+    return why if kind == "notice" and delivery.kind == "report" else None

@@ -1,0 +1,86 @@
+"""The patient: is the identity complete, of our domain, and exactly the one held locally (facts/clinical.md §7)."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from dcc.mailbox.records import Patient
+from dcc.router import oids
+from dcc.router.reasons import Reason, reason
+from dcc.router.request import PatientIdentity
+
+QUALIFIED = "QUAL"
+MATRICULE = 15  # 13 characters and a key of two digits
+_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "-": " ", "'": " ", "’": " ", "‐": " ", "‑": " "})
+
+
+def normal(text: str | None) -> str:
+    """A name without its typography: case, accents, hyphens, apostrophes and spaces only (facts §7)."""
+    plain = unicodedata.normalize("NFKD", (text or "").casefold())
+    plain = "".join(sign for sign in plain if not unicodedata.combining(sign)).translate(_LIGATURES)
+    return " ".join(plain.split())
+
+
+def key_is_right(matricule: str) -> bool:
+    """Whether the key of a 15-character matricule is right: 97 - (number mod 97), 2A as 19, 2B as 18."""
+    if len(matricule) != MATRICULE or not matricule.isascii():
+        return False
+    department = matricule[5:7].upper()
+    number = matricule[:5] + {"2A": "19", "2B": "18"}.get(department, department) + matricule[7:13]
+    key = matricule[13:]
+    if not (number.isdigit() and key.isdigit()):
+        return False
+    return int(key) == 97 - int(number) % 97
+
+
+def check_form(patient: PatientIdentity, environment: str) -> Reason | None:
+    """Whether an identity can be looked up at all: 903, 904 (domain, key) or 905, in this order; None: yes."""
+    if patient.ins is None or patient.oid is None:
+        return reason("903")
+    if patient.oid not in oids.INS_DOMAINS[environment]:
+        return reason("904", detail="domain", outcome="refused")
+    if not key_is_right(patient.ins):
+        return reason("904", detail="key", outcome="refused")
+    missing = missing_traits(patient)
+    return reason("905", detail=",".join(missing)) if missing else None
+
+
+def missing_traits(patient: PatientIdentity) -> tuple[str, ...]:
+    """The compulsory traits that are absent (facts §4: with an INS, all of them are compulsory)."""
+    traits = {
+        "birth_name": patient.birth_name,
+        "first_given": patient.first_given,
+        "given_names": patient.given_names,
+        "sex": patient.sex,
+        "birth_date": patient.birth_date,
+        "birth_place": patient.birth_place,
+    }
+    return tuple(name for name, value in traits.items() if not value)
+
+
+def differing_traits(patient: PatientIdentity, local: Patient) -> tuple[str, ...]:
+    """The names, never the values, of the traits that are not equal; empty: an exact match.
+
+    The first given name equals the first of the local list; all given names are compared as one text.
+    """
+    pairs = {
+        "ins": ((patient.ins or "").upper(), local.ins.upper()),
+        "oid": (patient.oid, local.oid),
+        "birth_name": (normal(patient.birth_name), normal(local.birth_name)),
+        "first_given": (normal(patient.first_given), normal(local.given_names[0] if local.given_names else "")),
+        "given_names": (normal(" ".join(patient.given_names)), normal(" ".join(local.given_names))),
+        "sex": (patient.sex, local.sex),
+        "birth_date": (patient.birth_date, f"{local.birth_date:%Y%m%d}"),
+        "birth_place": ((patient.birth_place or "").upper(), local.birth_place.upper()),
+    }
+    return tuple(name for name, (read, held) in pairs.items() if read != held)
+
+
+def check_match(patient: PatientIdentity, local: Patient) -> Reason | None:
+    """904 with the names of the differing traits, or D2R-IDN01 when the local identity is not qualified."""
+    differing = differing_traits(patient, local)
+    if differing:
+        return reason("904", detail=",".join(differing))
+    if local.status != QUALIFIED:
+        return reason("D2R-IDN01", status=local.status)
+    return None

@@ -1,0 +1,116 @@
+"""Which folder a deposit is for: the one named by address or reference, and the identity, must agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from dcc.mailbox import folders, people
+from dcc.mailbox.records import Account, Folder, Patient
+from dcc.mailbox.references import find_reference
+from dcc.router.decision import Held, Refused
+from dcc.router.identity import check_form, check_match
+from dcc.router.reasons import reason
+from dcc.router.request import PatientIdentity, Sender
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the mail itself names: folders, by address or reference, and networks, by their address."""
+
+    folders: tuple[Folder, ...]
+    networks: tuple[str, ...]
+    by: str  # "address" | "reference" | "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The folder, the patient, and the sender's account in the folder's network."""
+
+    folder: Folder
+    patient: Patient
+    account: Account
+    by: str
+
+
+def what_is_named(conn: Connection, recipients: Sequence[str], subject: str | None) -> Named:
+    """The folders and networks that envelope recipients and the subject's reference name.
+
+    A reference or an address is a hint, never an identity nor a right (facts/clinical.md §7).
+    """
+    found: dict[str, Folder] = {}
+    networks: list[str] = []
+    by = "identity"
+    for address in recipients:
+        folder = folders.folder(conn, address) if "@" in address else None
+        if folder is not None:
+            found[folder.id] = folder
+            by = "address"
+            continue
+        network = people.network_by_address(conn, address)
+        if network is not None:
+            networks.append(network.id)
+    reference = find_reference(subject) if subject else None
+    folder = folders.folder(conn, reference) if reference else None
+    if folder is not None:
+        found[folder.id] = folder
+        by = by if by == "address" else "reference"
+    return Named(tuple(found.values()), tuple(networks), by)
+
+
+def account_for(named: Named, sender: Sender) -> Account | Refused | Held:
+    """The sender's validated account where the deposit is meant to go (D2R-ACC01 elsewhere)."""
+    if len(named.folders) > 1:
+        return Held(reason("D2R-REF01"), sender.account)
+    if named.folders:
+        account = sender.account_in(named.folders[0].network)
+    elif named.networks:
+        account = next(filter(None, (sender.account_in(one) for one in named.networks)), None)
+    else:
+        account = sender.account
+    return account or Refused(reason("D2R-ACC01"), sender.account)
+
+
+def locate(
+    conn: Connection, patient: PatientIdentity, named: Named, sender: Sender, account: Account, environment: str
+) -> Located | Held | Refused:
+    """The folder of this identity within the sender's networks, in agreement with what the mail names.
+
+    Held 903, 905, 902 or 904 (with the candidate folder); refused 904 for another domain or a wrong key.
+    """
+    why = check_form(patient, environment)
+    candidate = named.folders[0].id if named.folders else None
+    if why is not None:
+        if why.outcome == "refused":
+            return Refused(why, account)
+        return Held(why, account, candidate)
+    local = folders.by_ins(conn, patient.ins or "", patient.oid or "")
+    if local is None:
+        return Held(reason("902"), account, candidate)
+    networks = _networks(named, sender)
+    own = [one for one in folders.folders_of(conn, local.id) if one.network in networks]
+    if not own:
+        return Held(reason("902"), account, candidate)
+    if named.folders:
+        own = [one for one in own if one.id == named.folders[0].id]
+        if not own:  # contract.md: the folder named and the identity must agree; neither folder is touched
+            return Held(reason("904", detail="folder"), account, candidate)
+    if len(own) > 1:
+        return Held(reason("D2R-REF01"), account)
+    why = check_match(patient, local)
+    if why is not None:
+        return Held(why, account, own[0].id)
+    holder = sender.account_in(own[0].network)
+    if holder is None:
+        return Refused(reason("D2R-ACC01"), account)
+    return Located(own[0], local, holder, named.by)
+
+
+def _networks(named: Named, sender: Sender) -> frozenset[str]:
+    """The networks in which the identity may be looked for: named ones, else all of the sender's."""
+    mine = {one.network for one in sender.accounts}
+    if named.folders:
+        return frozenset({named.folders[0].network} & mine)
+    return frozenset(set(named.networks) & mine) if named.networks else frozenset(mine)

@@ -1,0 +1,130 @@
+"""Who may put and who may read: consent, mandate, opposition, profession; the same rules at filing and sending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dcc.mailbox import folders, people
+from dcc.mailbox.records import Account, AccountState, ConsentState, Folder, Mandate, Opposition
+from dcc.router.doctypes import Matrix, group_of
+from dcc.router.reasons import Reason, reason
+from dcc.router.request import DepositedDocument, Sender
+
+FINESS = 9  # characters; as an IDNST it has the prefix 1 (facts/cards.md §4, G07)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Yes, and what it rests on."""
+
+    basis: str = ""
+
+
+def check_consent(folder: Folder) -> Allowed | Reason:
+    """DCC notice: prior consent before anything is filed; a withdrawal stops filing and notices."""
+    if folder.consent is ConsentState.GIVEN:
+        return Allowed("given" if folder.consent_at is None else f"given {folder.consent_at:%Y-%m-%d}")
+    return reason("D2R-CNS02" if folder.consent is ConsentState.WITHDRAWN else "D2R-CNS01")
+
+
+def check_mandate(held: Iterable[Mandate], at: datetime) -> Allowed | Reason:
+    """CSP L1110-4 III: outside the care team, sharing needs the patient's authorisation, here a mandate."""
+    mandates = list(held)
+    for mandate in mandates:
+        if mandate.covers(at):
+            until = "" if mandate.until is None else f" until {mandate.until:%Y-%m-%d}"
+            return Allowed(f"{mandate.id} {mandate.origin.value}{until}")
+    if not mandates:
+        return reason("D2R-MAN01")
+    if all(mandate.start > at and mandate.revoked_at is None for mandate in mandates):
+        return reason("D2R-MAN03")
+    return reason("D2R-MAN02")
+
+
+def check_opposition(against: Iterable[Opposition], account: Account, type_codes: Iterable[str]) -> Allowed | Reason:
+    """CSP L1110-4 IV: an opposition to a person or to a type beats any mandate."""
+    types = set(type_codes)
+    for one in against:
+        if one.account is not None and one.account != account.id:
+            continue
+        if one.type_code is not None and one.type_code not in types:
+            continue
+        if one.type_code is None and one.account is None:
+            continue
+        return reason("D2R-OPP01") if one.type_code is None else reason("D2R-OPP02", type=one.type_code)
+    return Allowed()
+
+
+def check_account(account: Account) -> Allowed | Reason:
+    """DCC notice: accounts are validated by the network."""
+    return Allowed() if account.state is AccountState.VALIDATED else reason("D2R-ACC01")
+
+
+def mandates_of(conn: Connection, folder: Folder, account: Account) -> list[Mandate]:
+    """The mandates an account holds itself or through its structure; an organisation is its own structure."""
+    if account.kind == "organisation" and account.structure is None:
+        account = replace(account, structure=account.national_id)
+    return folders.mandates_held(conn, folder.id, account)
+
+
+def check_author(
+    conn: Connection, document: DepositedDocument, account: Account, sender: Sender, matrix: Matrix
+) -> Allowed | Reason:
+    """Whether this signer may deposit this document: type by profession, and the structure link of §11 B and C."""
+    group = group_of(account.kind, account.profession)
+    if not matrix.may_feed(group, document.type_code, document.class_code):
+        return reason("D2R-TYP02", type=document.type_code)
+    signed = account.national_id
+    authors = {one.id for one in document.authors}
+    if group == "organisation":
+        linked = _own_structures(account, sender) & _document_structures(document)
+        return Allowed("structure") if linked else reason("D2R-ACC03")
+    if account.profession is not None:
+        return Allowed("author" if signed in authors else "depositor")
+    responsible = [
+        one
+        for one in (*document.authors, document.legal_authenticator)
+        if one is not None and one.id is not None and one.id != signed
+    ]
+    if not responsible:  # acceptance 22: staff is nobody's author
+        return reason("D2R-TYP02", type=document.type_code)
+    own = _own_structures(account, sender)
+    link = own & _document_structures(document)
+    link |= own & {_idnst(one.structure) for one in responsible if one.structure}
+    if link or _colleague(conn, account, own, [one.id for one in responsible if one.id]):
+        return Allowed("structure")
+    return reason("D2R-ACC03")
+
+
+def _idnst(text: str) -> str:
+    """A structure id with its prefix: some documents give the FINESS alone (facts §4, IMG-DA)."""
+    return f"1{text}" if len(text) == FINESS else text
+
+
+def _own_structures(account: Account, sender: Sender) -> set[str]:
+    found = {sender.structure, account.structure}
+    if account.kind == "organisation":
+        found.add(account.national_id)
+    return {_idnst(one) for one in found if one}
+
+
+def _document_structures(document: DepositedDocument) -> set[str]:
+    """Author structures and custodian: what an automaton must belong to (contract.md)."""
+    found = {one.structure for one in document.authors} | {document.custodian}
+    return {_idnst(one) for one in found if one}
+
+
+def _colleague(conn: Connection, account: Account, own: set[str], ids: list[str]) -> bool:
+    """Whether one of the responsible professionals has a validated account in the same structure."""
+    return any(
+        other.network == account.network
+        and other.state is AccountState.VALIDATED
+        and other.structure is not None
+        and _idnst(other.structure) in own
+        for one in ids
+        for other in people.by_national_id(conn, one)
+    )
