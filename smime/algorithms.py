@@ -15,7 +15,7 @@ DIGESTS: dict[str, tuple[str, type[hashes.HashAlgorithm]]] = {
     "1.3.14.3.2.26": ("sha1", hashes.SHA1),
     "1.2.840.113549.2.5": ("md5", hashes.MD5),
 }
-HASHES = {name: kind for name, kind in DIGESTS.values()}
+HASHES = dict(DIGESTS.values())
 TRUSTED_DIGESTS = frozenset({"sha256", "sha384", "sha512"})
 
 RSA_ENCRYPTION = "1.2.840.113549.1.1.1"

@@ -10,6 +10,7 @@ from dcc.smime.errors import Malformed
 
 TEXT_BLOCK = 96 << 10
 WHITE = b"\r\n \t"
+LINE = 76
 
 
 def identity(file: BinaryIO, start: int, end: int, block: int = TEXT_BLOCK) -> Iterator[bytes]:
@@ -90,3 +91,29 @@ class PieceReader:
         """The next piece, whatever its length: readers buffer for themselves."""
         del count
         return next((piece for piece in self._pieces if piece), b"")
+
+
+def base64_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Base64 in lines of 76 columns with CRLF (RFC 2045 §6.8), from chunks of any length."""
+    held = b""
+    step = LINE * 3 // 4
+    for chunk in chunks:
+        data = held + chunk if held else chunk
+        usable = len(data) // step * step
+        held = bytes(data[usable:])
+        if usable:
+            yield lines_of(data[:usable])
+    if held:
+        yield lines_of(held)
+
+
+def lines_of(data: bytes) -> bytes:
+    """Base64 lines of one piece; a multiple of 57 octets unless it is the last."""
+    flat = binascii.b2a_base64(data, newline=False)
+    return b"\r\n".join([flat[at : at + LINE] for at in range(0, len(flat), LINE)]) + b"\r\n"
+
+
+def base64_size(octets: int) -> int:
+    """Octets that `base64_lines` writes for so many."""
+    text = (octets + 2) // 3 * 4
+    return text + 2 * -(-text // LINE)

@@ -1,0 +1,243 @@
+"""SignedData, written as the body passes: hashed once, signed at its end (RFC 5652 §5, RFC 8551 §3.5)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+
+from dcc.smime import der
+from dcc.smime.algorithms import HASHES
+from dcc.smime.certificates import parts
+from dcc.smime.errors import SmimeError, Unsupported
+from dcc.smime.segments import Body, body_chunks, body_size
+from dcc.smime.signer import Signer
+from dcc.smime.transfer import base64_lines, base64_size, lines_of
+
+if TYPE_CHECKING:
+    from dcc.smime.seal import Profile
+
+DATA = "1.2.840.113549.1.7.1"
+SIGNED_DATA = "1.2.840.113549.1.7.2"
+DIGEST_OIDS = {
+    "sha256": "2.16.840.1.101.3.4.2.1", "sha384": "2.16.840.1.101.3.4.2.2", "sha512": "2.16.840.1.101.3.4.2.3",
+}  # fmt: skip
+ECDSA_OIDS = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3", "sha512": "1.2.840.10045.4.3.4"}
+MICALG = {"sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
+# What we can read, best first (RFC 8551 §2.5.2)
+CAPABILITIES = (
+    "2.16.840.1.101.3.4.1.42",  # AES-256-CBC
+    "2.16.840.1.101.3.4.1.46",  # AES-256-GCM
+    "2.16.840.1.101.3.4.1.22",  # AES-192-CBC
+    "2.16.840.1.101.3.4.1.2",  # AES-128-CBC
+    "2.16.840.1.101.3.4.1.6",  # AES-128-GCM
+)
+
+
+class NotVerified(SmimeError):
+    """The signature just made does not verify with the signer's certificate."""
+
+
+@dataclass(slots=True)
+class SignedWriter:
+    """Writes one signed payload; `verify` proves the signature on the digest that was really written."""
+
+    signer: Signer
+    profile: Profile
+    at: datetime
+    boundary: str
+    _proof: tuple[bytes, bytes] | None = field(default=None, init=False)
+    _constant: tuple[int, int] | None = field(default=None, init=False)
+
+    def mail(self, entity: Body) -> Iterator[bytes]:
+        """The signed MIME entity: multipart/signed, or opaque application/pkcs7-mime."""
+        return self._detached(entity) if self.profile.detached else self._opaque(entity)
+
+    def mail_size(self, entity_size: int) -> int:
+        """Octets that `mail` writes for an entity of this size; known before the first is written."""
+        if self.profile.detached:
+            return len(self._detached_head()) + entity_size + self._tail_size()
+        return len(_OPAQUE_HEAD) + base64_size(self._opaque_size(entity_size))
+
+    # multipart/signed
+
+    def _detached_head(self) -> bytes:
+        micalg = MICALG[self.profile.digest]
+        return (
+            f'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; micalg={micalg};\r\n'
+            f' boundary="{self.boundary}"\r\n\r\n'
+            "This is an S/MIME signed message\r\n\r\n"
+            f"--{self.boundary}\r\n"
+        ).encode()
+
+    def _detached_tail(self, signature: bytes) -> bytes:
+        return (
+            f"\r\n--{self.boundary}\r\n"
+            'Content-Type: application/pkcs7-signature; name="smime.p7s"\r\n'
+            "Content-Transfer-Encoding: base64\r\n"
+            'Content-Disposition: attachment; filename="smime.p7s"\r\n\r\n'
+        ).encode() + lines_of(signature) + f"--{self.boundary}--\r\n".encode()  # fmt: skip
+
+    def _tail_size(self) -> int:
+        longest = self._signed_data(
+            bytes(hashlib.new(self.profile.digest).digest_size), bytes(self.signer.signature_size)
+        )
+        return len(self._detached_tail(longest))
+
+    def _detached(self, entity: Body) -> Iterator[bytes]:
+        digest = hashlib.new(self.profile.digest)
+        yield self._detached_head()
+        for chunk in body_chunks(entity):
+            digest.update(chunk)
+            yield chunk
+        tail = self._detached_tail(self._signed_data(digest.digest(), None))
+        # An ECDSA signature may be shorter than announced: the epilogue, which nobody reads, makes up for it.
+        yield tail + b" " * (self._tail_size() - len(tail))
+
+    # application/pkcs7-mime
+
+    def _opaque(self, entity: Body) -> Iterator[bytes]:
+        yield _OPAQUE_HEAD
+        size = body_size(entity)
+        written = 0
+        for chunk in base64_lines(self._opaque_der(entity, size)):
+            written += len(chunk)
+            yield chunk
+        missing = self.mail_size(size) - len(_OPAQUE_HEAD) - written
+        if missing:
+            yield b"\r\n" * (missing // 2)
+
+    def _opaque_parts(self, size: int, signed_attributes_digest: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
+        certificates, infos = self._closing(signed_attributes_digest, signature)
+        inner = der.length_of(size) + size
+        octet_head = der.header(0x04, size)
+        explicit = der.header(0xA0, inner) + octet_head
+        encapsulated = der.oid(DATA) + explicit
+        head_of_encapsulated = der.header(0x30, len(encapsulated) + size) + encapsulated
+        start = der.integer(1) + der.set_of(der.algorithm(DIGEST_OIDS[self.profile.digest])) + head_of_encapsulated
+        body = len(start) + size + len(certificates) + len(infos)
+        content = der.header(0x30, body)
+        kind = der.oid(SIGNED_DATA)
+        wrapped = der.header(0xA0, len(content) + body)
+        whole = der.header(0x30, len(kind) + len(wrapped) + len(content) + body)
+        return whole + kind + wrapped + content + start, certificates + infos
+
+    def _opaque_size(self, size: int) -> int:
+        digest = bytes(hashlib.new(self.profile.digest).digest_size)
+        head, tail = self._opaque_parts(size, digest, bytes(self.signer.signature_size))
+        return len(head) + size + len(tail)
+
+    def _opaque_der(self, entity: Body, size: int) -> Iterator[bytes]:
+        if self.signer.family == "ecdsa":
+            # The length of an ECDSA signature is known only once it is made: one pass to hash, one to write.
+            digest = hashlib.new(self.profile.digest)
+            for chunk in body_chunks(entity):
+                digest.update(chunk)
+            head, tail = self._opaque_parts(size, digest.digest(), None)
+            yield head
+            yield from body_chunks(entity)
+            yield tail
+            return
+        running = hashlib.new(self.profile.digest)
+        head, _ = self._opaque_parts(size, bytes(running.digest_size), bytes(self.signer.signature_size))
+        yield head
+        for chunk in body_chunks(entity):
+            running.update(chunk)
+            yield chunk
+        yield b"".join(self._closing(running.digest(), None))
+
+    # SignedData
+
+    def _signed_data(self, digest: bytes, signature: bytes | None) -> bytes:
+        certificates, infos = self._closing(digest, signature)
+        algorithms = der.set_of(der.algorithm(DIGEST_OIDS[self.profile.digest]))
+        content = der.sequence(der.integer(1), algorithms, der.sequence(der.oid(DATA)), certificates, infos)
+        return der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, content))
+
+    def _closing(self, digest: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
+        """(certificates, signerInfos); signs unless a stand-in signature is given to measure sizes."""
+        others = [one for one in (*self.signer.chain, *self.profile.extra_certificates) if not _self_signed(one)]
+        certificates = der.tlv(0xA0, *sorted(dict.fromkeys((self.signer.certificate, *others))))  # never the root
+        attributes = self._attributes(digest)
+        if signature is None:
+            signature = self.signer.sign(attributes, self.profile.digest, self.profile.pss)
+            self._proof = (attributes, signature)
+        mine = parts(self.signer.certificate)
+        info = der.sequence(
+            der.integer(1),
+            der.sequence(mine.issuer, der.integer(mine.serial)),
+            der.algorithm(DIGEST_OIDS[self.profile.digest]),
+            b"\xa0" + attributes[1:],
+            self._signature_algorithm(),
+            der.octets(signature),
+        )
+        return certificates, der.set_of(info)
+
+    def _attributes(self, digest: bytes) -> bytes:
+        certificate_hash = hashlib.sha256(self.signer.certificate).digest()
+        members = [
+            der.attribute("1.2.840.113549.1.9.3", der.oid(DATA)),
+            der.attribute("1.2.840.113549.1.9.5", der.time(self.at)),
+            der.attribute("1.2.840.113549.1.9.4", der.octets(digest)),
+            der.attribute("1.2.840.113549.1.9.15", der.sequence(*(der.algorithm(one) for one in CAPABILITIES))),
+            # signingCertificateV2 (RFC 5035 §3); SHA-256 is its default
+            der.attribute(
+                "1.2.840.113549.1.9.16.2.47", der.sequence(der.sequence(der.sequence(der.octets(certificate_hash))))
+            ),
+        ]
+        if self.profile.extra_certificates:
+            mine = parts(self.profile.extra_certificates[0])
+            preference = der.tlv(0xA0, mine.issuer, der.integer(mine.serial))
+            members.append(der.attribute("1.2.840.113549.1.9.16.2.11", preference))  # RFC 8551 §2.5.3
+        return der.set_of(*members)
+
+    def _signature_algorithm(self) -> bytes:
+        name = DIGEST_OIDS[self.profile.digest]
+        if self.signer.family == "ecdsa":
+            return der.algorithm(ECDSA_OIDS[self.profile.digest])
+        if self.signer.family == "ed25519":
+            if self.profile.digest != "sha512":
+                raise Unsupported("Ed25519 signs with SHA-512 (RFC 8419 §3.1)")
+            return der.algorithm("1.3.101.112")
+        if self.profile.pss:
+            salt = hashlib.new(self.profile.digest).digest_size
+            mask = der.algorithm("1.2.840.113549.1.1.8", der.algorithm(name))
+            chosen = (der.tlv(0xA0, der.algorithm(name)), der.tlv(0xA1, mask), der.tlv(0xA2, der.integer(salt)))
+            return der.algorithm("1.2.840.113549.1.1.10", der.sequence(*chosen))
+        return der.algorithm("1.2.840.113549.1.1.1", der.NULL)
+
+    def verify(self) -> None:
+        """Check the signature with the certificate's own key. Raises NotVerified."""
+        if self._proof is None:
+            raise NotVerified("nothing was signed")
+        attributes, signature = self._proof
+        key = x509.load_der_x509_certificate(self.signer.certificate).public_key()
+        kind = HASHES[self.profile.digest]()
+        try:
+            if isinstance(key, rsa.RSAPublicKey):
+                pss = padding.PSS(padding.MGF1(kind), kind.digest_size)
+                key.verify(signature, attributes, pss if self.profile.pss else padding.PKCS1v15(), kind)
+            elif isinstance(key, ec.EllipticCurvePublicKey):
+                key.verify(signature, attributes, ec.ECDSA(kind))
+            elif isinstance(key, ed25519.Ed25519PublicKey):
+                key.verify(signature, attributes)
+        except InvalidSignature as error:
+            raise NotVerified("the key does not belong to the certificate") from error
+
+
+_OPAQUE_HEAD = (
+    b'Content-Type: application/pkcs7-mime; smime-type=signed-data; name="smime.p7m"\r\n'
+    b"Content-Transfer-Encoding: base64\r\n"
+    b'Content-Disposition: attachment; filename="smime.p7m"\r\n\r\n'
+)
+
+
+def _self_signed(certificate: bytes) -> bool:
+    mine = parts(certificate)
+    return mine.issuer == mine.subject
