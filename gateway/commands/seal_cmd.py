@@ -1,0 +1,79 @@
+"""`dcc seal`: sign and encrypt one mail, as the gateway does for its readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcc.gateway.commands.common import EXIT_NO, EXIT_USAGE, JsonOption, now_utc, print_json, stop
+
+CIPHERS = ("aes256-cbc", "aes128-cbc", "aes256-gcm")
+EXAMPLES = """Signe et chiffre un courriel (Sign and encrypt one mail).
+
+Exemples :\n
+  dcc seal mail.eml --signer moi.p12 --password secret --recipient lecteur.pem --out scelle.eml\n
+  dcc seal mail.eml --signer moi.p12 --password secret --recipient a.pem --recipient b.pem --key-transport oaep
+
+FILE est un courriel (en-têtes et corps). Le Subject ne paraît pas dehors ; Date et signingTime sont la même lecture
+de l'horloge (la Date du fichier est gardée si elle est à moins d'une heure). Code 0 : scellé ; 1 : refusé ; 2 : usage.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add `seal` to the command line."""
+    app.command("seal", help=EXAMPLES)(seal_command)
+
+
+def seal_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Le courriel à sceller (en-têtes et corps).")],
+    signer: Annotated[Path, typer.Option("--signer", metavar="P12", help="Clé et certificat de signature (PKCS#12).")],
+    recipient: Annotated[
+        list[Path],
+        typer.Option("--recipient", metavar="CERT", help="Certificat de chiffrement d'un lecteur (PEM/DER)."),
+    ],
+    password: Annotated[str | None, typer.Option("--password", metavar="W", help="Mot de passe du PKCS#12.")] = None,
+    chain: Annotated[
+        list[Path] | None, typer.Option("--chain", metavar="PEM", help="Autorités intermédiaires à joindre.")
+    ] = None,
+    announce: Annotated[
+        Path | None, typer.Option("--announce", metavar="CERT", help="Certificat de chiffrement à faire connaître.")
+    ] = None,
+    cipher: Annotated[str, typer.Option("--cipher", help=" | ".join(CIPHERS))] = "aes256-cbc",
+    key_transport: Annotated[str, typer.Option("--key-transport", help="rsa | oaep")] = "rsa",
+    digest: Annotated[str, typer.Option("--digest", help="sha256 | sha384 | sha512")] = "sha256",
+    pss: Annotated[bool, typer.Option("--pss", help="Signature RSASSA-PSS.")] = False,
+    detached: Annotated[
+        bool, typer.Option("--detached/--opaque", help="multipart/signed (défaut), ou signature opaque.")
+    ] = True,
+    header_protection: Annotated[str, typer.Option("--header-protection", help="rfc9788 | wrapped")] = "rfc9788",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Résultat ; sinon la sortie standard.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Seal FILE for the recipients; see the help text."""
+    from dcc.gateway.sealing import SealingRefused, SealingRequest, seal_file
+
+    for value, allowed, option in (
+        (cipher, CIPHERS, "--cipher"),
+        (key_transport, ("rsa", "oaep"), "--key-transport"),
+        (digest, ("sha256", "sha384", "sha512"), "--digest"),
+        (header_protection, ("rfc9788", "wrapped"), "--header-protection"),
+    ):
+        if value not in allowed:
+            stop(f"{option} : {value!r} n'est pas parmi {', '.join(allowed)}.", EXIT_USAGE)
+    if as_json and out is None:
+        stop("--json demande --out : la sortie standard porte déjà le courriel.", EXIT_USAGE)
+    request = SealingRequest(
+        file=file, signer=signer, password=password, chain=tuple(chain or ()), recipients=tuple(recipient),
+        announce=announce, cipher=cipher, key_transport=key_transport, digest=digest, pss=pss, detached=detached,
+        header_protection=header_protection, out=out,
+    )  # fmt: skip
+    try:
+        sealed = seal_file(request, now=now_utc())
+    except SealingRefused as error:
+        stop(str(error), EXIT_USAGE if error.usage else EXIT_NO)
+    if as_json:
+        print_json({"message_id": sealed.message_id, "size": sealed.size, "sha256": sealed.sha256, "out": str(out)})
