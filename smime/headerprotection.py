@@ -12,6 +12,8 @@ from dcc.smime.errors import SmimeError
 
 Fields = Sequence[tuple[str, str]]
 FORBIDDEN = ("\r", "\n", "\0")
+CRLF = "\r\n"
+LINE = 78
 STRUCTURED = frozenset({"from", "to", "cc", "reply-to", "sender", "disposition-notification-to"})
 
 
@@ -21,7 +23,7 @@ class HeaderInjection(SmimeError):
 
 @dataclass(frozen=True, slots=True)
 class MailHeaders:
-    """What a mail says of itself. `extra` stands inside the seal only, `outer_extra` outside only."""
+    """What a mail says of itself. `extra` stands inside the seal only, `outer_extra` inside and outside."""
 
     from_: str
     to: str
@@ -35,7 +37,8 @@ class MailHeaders:
         """The true fields."""
         return [
             ("From", self.from_), ("To", self.to), ("Subject", self.subject),
-            ("Date", format_datetime(self.date)), ("Message-ID", self.message_id), *self.extra,
+            ("Date", format_datetime(self.date)), ("Message-ID", self.message_id),
+            *self.outer_extra, *self.extra,
         ]  # fmt: skip
 
     def outer(self, subject: str) -> list[tuple[str, str]]:
@@ -48,23 +51,57 @@ class MailHeaders:
 
 def field(name: str, value: str) -> bytes:
     """One encoded header field with its CRLF. Raises HeaderInjection."""
+    line = f"{name}: {encoded(name, value)}\r\n".encode("ascii")
+    if any(len(one) > 998 for one in line.split(b"\r\n")):  # RFC 5322 §2.1.1
+        raise HeaderInjection("a header line is over 998 octets")
+    return line
+
+
+def encoded(name: str, value: str) -> str:
+    """The value as it stands in the field: folded, words beyond ASCII encoded (RFC 2047). Raises HeaderInjection."""
     if any(sign in name or sign in value for sign in FORBIDDEN):
         raise HeaderInjection("a header value holds a line end")
-    return f"{name}: {_encoded(name, value)}\r\n".encode("ascii")
-
-
-def _encoded(name: str, value: str) -> str:
     if name.lower() in STRUCTURED:
         pairs = getaddresses([value])
-        return ", ".join(formataddr(pair, "utf-8") for pair in pairs if pair[1])
+        shown = [_mailbox(*pair) for pair in pairs if pair[1]]
+        return ",\r\n ".join(shown) if shown else value.encode("ascii", "replace").decode()
     if value.isascii():
-        return value if len(value) < 900 else Header(value, "ascii", 900, name).encode(linesep="\r\n")
+        return value if len(value) + len(name) < LINE else _folded(value, len(name) + 2)
     return Header(value, "utf-8", 76, name).encode(linesep="\r\n")
+
+
+def _mailbox(shown: str, address: str) -> str:
+    """One address of a structured field (RFC 5322 §3.4). Raises HeaderInjection for an address beyond ASCII."""
+    if not address.isascii():
+        raise HeaderInjection("an address is not ASCII")
+    if not shown:
+        return address
+    if shown.isascii():
+        return formataddr((shown, address))
+    # An encoded word holds 75 octets (RFC 2047 §2): a long name takes several, each on a line of its own.
+    return f"{Header(shown, 'utf-8', 70).encode(linesep=CRLF)} <{address}>"
+
+
+def _folded(value: str, used: int) -> str:
+    """Folded at its blanks: lines of 78 where possible (RFC 5322 §2.1.1)."""
+    lines, line = [], ""
+    for word in value.split(" "):
+        if line.strip() and used + len(line) + len(word) > LINE:
+            lines.append(line)
+            line, used = " " + word, 0
+        else:
+            line = f"{line} {word}" if line or lines else word
+    return CRLF.join([*lines, line])
 
 
 def block(fields: Fields) -> bytes:
     """A header block, without its blank line."""
     return b"".join(field(name, value) for name, value in fields)
+
+
+def _left_outside(outer: Fields) -> bytes:
+    """HP-Outer: each outer field exactly as it was encoded there (RFC 9788 §2.2)."""
+    return b"".join(f"HP-Outer: {name}: {encoded(name, value)}\r\n".encode("ascii") for name, value in outer)
 
 
 def protected(headers: MailHeaders, content: Fields, outer: Fields, *, encrypted: bool) -> bytes:
@@ -73,8 +110,8 @@ def protected(headers: MailHeaders, content: Fields, outer: Fields, *, encrypted
         (name, f'{value}; hp="{"cipher" if encrypted else "clear"}"' if name.lower() == "content-type" else value)
         for name, value in content
     ]
-    left = [("HP-Outer", f"{name}: {value}") for name, value in outer] if encrypted else []
-    return block([*headers.inner(), *left, ("MIME-Version", "1.0"), *marked]) + b"\r\n"
+    left = _left_outside(outer) if encrypted else b""
+    return block(headers.inner()) + left + block([("MIME-Version", "1.0"), *marked]) + b"\r\n"
 
 
 def wrapped(headers: MailHeaders, content: Fields) -> bytes:

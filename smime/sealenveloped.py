@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dcc.smime import der
+from dcc.smime.algorithms import weak_key
 from dcc.smime.certificates import parts
 from dcc.smime.errors import SmimeError, Unsupported
 from dcc.smime.recipients import shared_info
@@ -149,6 +150,8 @@ def _usable(certificate: bytes, at: datetime) -> object:
         raise UnusableRecipient("certificate unreadable") from error
     if not loaded.not_valid_before_utc <= at <= loaded.not_valid_after_utc:
         raise UnusableRecipient("certificate outside its dates")
+    if weak_key(public) and not isinstance(public, x25519.X25519PublicKey):
+        raise UnusableRecipient("the certificate's key is too weak (R-ALGO)")
     if usage is not None:
         wanted = usage.key_encipherment if isinstance(public, rsa.RSAPublicKey) else usage.key_agreement
         if not wanted:

