@@ -235,7 +235,7 @@ class LookAlikePki:
 
     def revoke_authority(self, code: str, at: datetime) -> None:
         """Put an issuing authority on its root's list."""
-        self._roots[code.split("-")[0]].revoked[self._authorities[code].certificate.serial_number] = at
+        self._roots[code.partition("-")[0]].revoked[self._authorities[code].certificate.serial_number] = at
 
     def crls(self, this_update: datetime, next_update: datetime, number: int = 1) -> tuple[bytes, ...]:
         """One base CRL for each authority and root, DER."""

@@ -148,7 +148,7 @@ def software_extensions(profession: int | None = None) -> list[x509.Unrecognized
     return found
 
 
-class _Strings(core.SequenceOf):  # type: ignore[misc]
+class _Strings(core.SequenceOf):
     _child_spec = core.UTF8String
 
 
