@@ -1,0 +1,168 @@
+"""Which request a mail is: deposits, reports, and what waits for a person (facts/clinical.md §11)."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dcc.router.request import Deposit, NotUnderstood, Report
+from dcc.smime.headers import Headers
+
+ZIP = "application/zip"
+
+
+def reason_of(found: object) -> tuple[str, str]:
+    assert isinstance(found, NotUnderstood), found
+    return found.reason.code, found.reason.outcome
+
+
+def test_deposit_with_its_readable_copy(kit: Any) -> None:
+    """An archive and a PDF are one deposit; every decoded attachment is a part, with its digest."""
+    mail = kit.mail(("IHE_XDM.zip", ZIP, kit.xdm()), ("rapport é.pdf", "application/pdf", b"%PDF-1.4"))
+    found = kit.read(mail)
+    assert isinstance(found, Deposit)
+    assert [(one.name, one.role, one.size) for one in found.attachments][1] == ("rapport é.pdf", "attachment", 8)
+    assert found.attachments[1].open().read() == b"%PDF-1.4"
+
+
+def test_archive_is_known_by_its_bytes(kit: Any) -> None:
+    """An archive labelled octet-stream is still read."""
+    found = kit.read(kit.mail(("data.bin", "application/octet-stream", kit.xdm())))
+    assert isinstance(found, Deposit)
+
+
+def test_forwarded_mail_is_opened(kit: Any) -> None:
+    """A deposit forwarded as an attached mail is found (facts §3.2)."""
+    inner = kit.mail(("IHE_XDM.zip", ZIP, kit.xdm()))
+    outer = (
+        b"From: dra@rca.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=o\r\n\r\n"
+        b"--o\r\nContent-Type: message/rfc822\r\n\r\n" + inner + b"\r\n--o--\r\n"
+    )
+    assert isinstance(kit.read(outer), Deposit)
+
+
+def test_wrapped_headers_count(kit: Any) -> None:
+    """The whole mail as message/rfc822 (RFC 8551 §3.1): its own headers count."""
+    headers = (("Subject", "[D-7F3K-9QXA] x"), ("Message-ID", "<in@x>"), ("From", "a@b"))
+    inner = kit.mail(("IHE_XDM.zip", ZIP, kit.xdm()), headers=headers)
+    found = kit.read(
+        b"Content-Type: message/rfc822\r\n\r\n" + inner,
+        outer=Headers((("Subject", b" ..."), ("Message-ID", b" <out@x>"))),
+    )
+    assert isinstance(found, Deposit)
+    assert found.envelope.message_id == "<in@x>"
+    assert found.envelope.subject == "[D-7F3K-9QXA] x"
+    assert "subject-differs-outside" in found.envelope.findings
+
+
+def test_outer_headers_when_nothing_is_protected(kit: Any) -> None:
+    """Without protected headers the outer ones serve, and the finding says so."""
+    mail = kit.mail(("IHE_XDM.zip", ZIP, kit.xdm()), headers=()).replace(b'; hp="cipher"', b"")
+    found = kit.read(mail, outer=Headers((("Subject", b" outside"), ("Message-ID", b" <o@x>"))))
+    assert found.envelope.subject == "outside"
+    assert found.envelope.findings == ("headers-not-protected",)
+
+
+@pytest.mark.parametrize(("path", "automatic"), [("dra@rca.test", True), ("other@rca.test", False), (None, False)])
+def test_receipt_only_to_the_return_path(kit: Any, path: str | None, automatic: bool) -> None:
+    """A receipt is automatic only when it goes to the Return-Path (volet LPS/MSS)."""
+    headers = (("From", "dra@rca.test"), ("Disposition-Notification-To", "Dr A <dra@rca.test>"))
+    found = kit.read(kit.mail(("IHE_XDM.zip", ZIP, kit.xdm()), headers=headers), return_path=path)
+    assert found.envelope.receipt.to == "dra@rca.test"
+    assert found.envelope.receipt.automatic is automatic
+
+
+def test_pdf_alone_waits_for_a_person(kit: Any) -> None:
+    """Acceptance 44: a PDF alone is held; the subject is not an identity."""
+    mail = kit.mail(("cr.pdf", "application/pdf", b"%PDF"), headers=(("Subject", "PAT-TROIS DOMINIQUE"),))
+    found = kit.read(mail)
+    assert reason_of(found) == ("D2R-REQ02", "held")
+    assert "PAT-TROIS" not in repr(found.reason)
+
+
+def test_text_alone_waits_for_a_person(kit: Any) -> None:
+    """A signed mail without any file is held with its reason."""
+    assert reason_of(kit.read(kit.mail())) == ("D2R-REQ01", "held")
+
+
+def test_hprim_waits_for_a_person(kit: Any, shared: Path) -> None:
+    """Acceptance 43: HPRIM is held as 903, by its name or by its marks."""
+    data = (shared / "samples/hl7/synthetic_hprim_medecin.hpr").read_bytes()
+    for name in ("cr.hpr", "cr.txt"):
+        found = kit.read(kit.mail((name, "application/octet-stream", data)))
+        assert reason_of(found) == ("D2R-REQ03", "held")
+        assert found.reason.ans == "903"
+
+
+def test_hl7_waits_for_a_person(kit: Any, shared: Path) -> None:
+    """Every HL7 sample is recognised and held, its kind in the reason."""
+    for file in sorted((shared / "samples/hl7").glob("*.hl7")):
+        found = kit.read(kit.mail((file.name, "application/octet-stream", file.read_bytes())))
+        assert reason_of(found) == ("D2R-REQ04", "held")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("cr.apz", "Bonjour"), ("cr.txt", "$APICRYPT\r\nabc"), ("CR.APZ", "Bonjour")]
+)
+def test_apicrypt_is_refused_unread(kit: Any, name: str, text: str) -> None:
+    """Acceptance 42: Apicrypt is refused with its reason."""
+    assert reason_of(kit.read(kit.mail((name, "application/octet-stream", b"x"), text=text))) == (
+        "D2R-APZ01",
+        "refused",
+    )
+
+
+def test_truncated_base64_is_malformed(kit: Any) -> None:
+    """A cut attachment is an error, never a shorter file."""
+    mail = kit.mail(("IHE_XDM.zip", ZIP, kit.xdm())).replace(b"=\r\n--b--", b"\r\n--b--")
+    mail = mail if b"A\r\n--b--" in mail else mail.replace(b"\r\n--b--", b"A\r\n--b--")
+    assert reason_of(kit.read(mail))[0] in {"D2R-MAL01", "D2R-XDM01"}
+
+
+def test_unreadable_mime(kit: Any) -> None:
+    """Too deep and unreadable structures end with a reason."""
+    deep = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(60))
+    assert reason_of(kit.read(deep))[0] == "D2R-LIM01"
+    assert reason_of(kit.read(b"no header line at all\r\n\r\nx"))[0] in {"D2R-MAL01", "D2R-REQ01"}
+
+
+def test_answer_of_a_robot_inside_a_seal(kit: Any) -> None:
+    """A sealed automatic reply is a report."""
+    found = kit.read(kit.mail(headers=(("From", "a@b"), ("Auto-Submitted", "auto-replied"))))
+    assert isinstance(found, Report)
+
+
+def test_generated_deposit_is_a_deposit(kit: Any) -> None:
+    """An automaton's `auto-generated` mail is a deposit, not an automatic reply."""
+    headers = (("From", "lab@rca.test"), ("Auto-Submitted", "auto-generated"))
+    assert isinstance(kit.read(kit.mail(("IHE_XDM.zip", ZIP, kit.xdm()), headers=headers)), Deposit)
+
+
+def test_large_deposit_in_little_memory(kit: Any, tmp_path: Path) -> None:
+    """A deposit of 30 MB is read within a few megabytes, and nothing is left on the disk."""
+    mail = kit.mail(("IHE_XDM.zip", ZIP, kit.xdm(kit.cda(body=bytes(range(256)) * (88 << 10)))))
+    tracemalloc.start()
+    found = kit.read(mail, workdir=tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert isinstance(found, Deposit)
+    assert len(mail) > 30 << 20
+    assert peak < 8 << 20
+    assert list(tmp_path.glob("work-*")) == []
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.integers(0, 6000), piece=st.binary(max_size=30), cut=st.integers(0, 6000))
+def test_damaged_mails_never_crash(kit: Any, place: int, piece: bytes, cut: int) -> None:
+    """Whatever is damaged in a mail, the request is a value."""
+    whole = BASE.setdefault("mail", kit.mail(("IHE_XDM.zip", ZIP, kit.xdm())))
+    damaged = (whole[:place] + piece + whole[place + len(piece) :])[: max(cut, 200)]
+    assert isinstance(kit.read(damaged), Deposit | NotUnderstood | Report)
+
+
+BASE: dict[str, bytes] = {}
