@@ -58,7 +58,7 @@ ORGANISATION = {
 }
 
 
-def _attribute(oid: ObjectIdentifier, value: str) -> x509.NameAttribute:
+def _attribute(oid: ObjectIdentifier, value: str) -> x509.NameAttribute[str]:
     return x509.NameAttribute(oid, value)
 
 
@@ -148,7 +148,7 @@ def software_extensions(profession: int | None = None) -> list[x509.Unrecognized
     return found
 
 
-class _Strings(core.SequenceOf):
+class _Strings(core.SequenceOf):  # members are built by asn1crypto
     _child_spec = core.UTF8String
 
 

@@ -1,0 +1,189 @@
+"""The serial numbers of one CRL in a sorted file: a look-up costs the same with fifty entries or half a million."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+import os
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
+
+from dcc.cards.errors import CrlUnreadable
+
+WIDTH = 20  # RFC 5280 §4.1.2.2: serial numbers of at most 20 octets
+RECORD = WIDTH + 5  # serial, seconds of revocation, reason
+REMOVE_FROM_CRL = 8
+HOLD = 6
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CrlInfo:
+    """What one CRL says of itself. Times are aware; `number` None when it has none (RFC 5280 §5.2.3)."""
+
+    sha256: str
+    issuer: str  # DER of the issuer's name, hex
+    authority_key: str | None  # hex
+    number: int | None
+    base: int | None  # of a delta: the base it starts from
+    this_update: datetime
+    next_update: datetime | None
+    entries: int
+    scope: str  # "all" | "users" | "authorities" | "partial"
+    verified_by: tuple[str, ...] = ()  # SHA-256 of the keys that its signature was checked with
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether it lists changes only (RFC 5280 §5.2.4)."""
+        return self.base is not None
+
+
+class SerialIndex:
+    """Sorted records in memory or in a mapped file."""
+
+    def __init__(self, data: bytes | mmap.mmap) -> None:
+        self._data = data
+        self._count = len(data) // RECORD
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place: int) -> bytes:
+        return bytes(self._data[place * RECORD : place * RECORD + WIDTH])
+
+    def find(self, serial: int) -> tuple[datetime, int] | None:
+        """(revocation time, reason code or 0) of a listed serial, else None."""
+        if serial < 0 or serial.bit_length() > 8 * WIDTH:
+            return None
+        wanted = serial.to_bytes(WIDTH, "big")
+        place = bisect_left(self, wanted)
+        if place >= self._count or self[place] != wanted:
+            return None
+        tail = bytes(self._data[place * RECORD + WIDTH : (place + 1) * RECORD])
+        return datetime.fromtimestamp(int.from_bytes(tail[:4], "big"), UTC), tail[4]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedCrl:
+    """One CRL: what it says, its serials, and its octets for the signature (None once verified and cached)."""
+
+    info: CrlInfo
+    serials: SerialIndex
+    der: bytes | None
+
+
+def index_crl(der: bytes, cache: Path | None) -> IndexedCrl:
+    """Index one DER CRL, or take its index from the cache folder. Raises CrlUnreadable."""
+    digest = hashlib.sha256(der).hexdigest()
+    if cache is not None:
+        known = _from_cache(cache, digest)
+        if known is not None:
+            return IndexedCrl(known[0], known[1], der)
+    try:
+        parsed = x509.load_der_x509_crl(der)
+        info = _info(parsed, digest)
+        records = b"".join(sorted(_records(parsed)))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise CrlUnreadable("ce n'est pas une CRL lisible") from error
+    if cache is not None:
+        _to_cache(cache, info, records)
+    return IndexedCrl(info, SerialIndex(records), der)
+
+
+def mark_verified(cache: Path | None, crl: IndexedCrl, key: str) -> IndexedCrl:
+    """Remember that the signature was checked with this key, so that it is not hashed again."""
+    info = replace(crl.info, verified_by=tuple(sorted({*crl.info.verified_by, key})))
+    if cache is not None:
+        _write(cache / f"{info.sha256}.json", json.dumps(_to_json(info)).encode())
+    return replace(crl, info=info)
+
+
+def _info(parsed: x509.CertificateRevocationList, digest: str) -> CrlInfo:
+    number = base = key = None
+    scope = "all"
+    for extension in parsed.extensions:
+        value = extension.value
+        if isinstance(value, x509.CRLNumber):
+            number = value.crl_number
+        elif isinstance(value, x509.DeltaCRLIndicator):
+            base = value.crl_number
+        elif isinstance(value, x509.AuthorityKeyIdentifier):
+            key = None if value.key_identifier is None else value.key_identifier.hex()
+        elif isinstance(value, x509.IssuingDistributionPoint):
+            scope = _scope(value)
+        elif extension.critical and extension.oid != ExtensionOID.FRESHEST_CRL:
+            scope = (
+                "partial"  # RFC 5280 §5.2: an unknown critical extension; listed still counts, absent proves nothing
+            )
+    return CrlInfo(
+        digest, parsed.issuer.public_bytes().hex(), key, number, base, parsed.last_update_utc,
+        parsed.next_update_utc, len(parsed), scope,
+    )  # fmt: skip
+
+
+def _scope(point: x509.IssuingDistributionPoint) -> str:
+    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs:
+        return "partial"
+    if point.only_contains_user_certs:
+        return "users"
+    return "authorities" if point.only_contains_ca_certs else "all"
+
+
+def _records(parsed: x509.CertificateRevocationList) -> Iterator[bytes]:
+    for entry in parsed:
+        seconds = max(0, min(int(entry.revocation_date_utc.timestamp()), 0xFFFFFFFF))
+        yield entry.serial_number.to_bytes(WIDTH, "big") + seconds.to_bytes(4, "big") + bytes([_reason(entry)])
+
+
+def _reason(entry: x509.RevokedCertificate) -> int:
+    try:
+        found = entry.extensions.get_extension_for_oid(CRLEntryExtensionOID.CRL_REASON).value
+    except (x509.ExtensionNotFound, ValueError):
+        return 0
+    if not isinstance(found, x509.CRLReason):
+        return 0
+    return {x509.ReasonFlags.remove_from_crl: REMOVE_FROM_CRL, x509.ReasonFlags.certificate_hold: HOLD}.get(
+        found.reason, 1
+    )
+
+
+def _from_cache(cache: Path, digest: str) -> tuple[CrlInfo, SerialIndex] | None:
+    try:
+        raw = json.loads((cache / f"{digest}.json").read_bytes())
+        if raw.pop("format") != FORMAT:
+            return None
+        raw["this_update"] = datetime.fromisoformat(raw["this_update"])
+        raw["next_update"] = None if raw["next_update"] is None else datetime.fromisoformat(raw["next_update"])
+        info = CrlInfo(**{**raw, "verified_by": tuple(raw["verified_by"])})
+        path = cache / f"{digest}.idx"
+        if path.stat().st_size != info.entries * RECORD:
+            return None
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if info.entries else b""
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent or damaged: indexed anew
+    return info, SerialIndex(data)
+
+
+def _to_cache(cache: Path, info: CrlInfo, records: bytes) -> None:
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write(cache / f"{info.sha256}.idx", records)
+    _write(cache / f"{info.sha256}.json", json.dumps(_to_json(info)).encode())
+
+
+def _to_json(info: CrlInfo) -> dict[str, object]:
+    next_update = None if info.next_update is None else info.next_update.isoformat()
+    return {**asdict(info), "format": FORMAT, "this_update": info.this_update.isoformat(), "next_update": next_update}
+
+
+def _write(path: Path, data: bytes) -> None:
+    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
+    aside.write_bytes(data)
+    aside.replace(path)

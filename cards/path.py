@@ -1,0 +1,108 @@
+"""The path from a certificate to an anchor, validated by pyhanko-certvalidator with explicit roots (RFC 5280 §6.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from asn1crypto import x509 as asn1
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from pyhanko_certvalidator import CertificateValidator, ValidationContext
+from pyhanko_certvalidator.errors import PathBuildingError, PathValidationError, ValidationError
+from pyhanko_certvalidator.policy_decl import (
+    CertRevTrustPolicy,
+    DisallowWeakAlgorithmsPolicy,
+    RevocationCheckingPolicy,
+    RevocationCheckingRule,
+)
+
+from dcc.cards.certificate import CardCertificate, read_certificate
+from dcc.cards.errors import Unparseable
+from dcc.cards.trust import TrustStore
+
+MOST_CANDIDATES = 30  # R-PATH
+# Revocation is judged by `crl` from indexed lists; weak algorithms have a verdict of their own.
+NO_REVOCATION = CertRevTrustPolicy(
+    RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
+)
+ANY_ALGORITHM = DisallowWeakAlgorithmsPolicy(frozenset(), frozenset(), 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PathResult:
+    """The authorities above a certificate, nearest first, when the path is good; else why not."""
+
+    chain: tuple[CardCertificate, ...]
+    problem: str | None
+    bad_signature: bool = False
+
+
+def find_path(certificate: CardCertificate, trust: TrustStore, extra: Sequence[bytes], at: datetime) -> PathResult:
+    """Build and validate the path at `at`, or at the nearest time at which the certificate itself was in force.
+
+    Expiry of the certificate itself is another question, asked by `judge`.
+    """
+    others = [*trust.intermediates, *_readable(extra)]
+    issuers = [one for one in (*trust.anchors, *others) if one.subject_der == certificate.issuer_der]
+    issuers = [one for one in issuers if _same_key(certificate, one)] or issuers
+    if not issuers:
+        return PathResult((), "autorité émettrice inconnue")
+    if not any(_signed_by(certificate, issuer) for issuer in issuers):
+        return PathResult((), "la signature du certificat est fausse", bad_signature=True)
+    if not trust.anchors:
+        return PathResult((), "aucune racine de confiance")
+    moment = min(max(at, certificate.not_before), certificate.not_after - timedelta(seconds=1))
+    try:
+        path = _validate(certificate, trust, others, moment)
+    except PathBuildingError:
+        return PathResult((), "aucun chemin vers une racine de confiance")
+    except (PathValidationError, ValidationError) as error:
+        return PathResult((), f"chemin refusé : {type(error).__name__}")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return PathResult((), f"chemin illisible : {type(error).__name__}")
+    chain = [read_certificate(one.dump()) for one in path if one.dump() != certificate.der]
+    return PathResult(tuple(reversed(chain)), None)
+
+
+def _validate(
+    certificate: CardCertificate, trust: TrustStore, others: Sequence[CardCertificate], moment: datetime
+) -> Sequence[Any]:
+    context = ValidationContext(
+        trust_roots=[asn1.Certificate.load(one.der) for one in trust.anchors],
+        other_certs=[asn1.Certificate.load(one.der) for one in others],
+        moment=moment,
+        allow_fetching=False,
+        revinfo_policy=NO_REVOCATION,
+        algorithm_usage_policy=ANY_ALGORITHM,
+    )
+    validator = CertificateValidator(asn1.Certificate.load(certificate.der), validation_context=context)
+    path = asyncio.run(validator.async_validate_path())
+    return list(path.iter_certs(include_root=True))
+
+
+def _readable(extra: Sequence[bytes]) -> list[CardCertificate]:
+    found = []
+    for der in extra[:MOST_CANDIDATES]:
+        try:
+            found.append(read_certificate(der))
+        except Unparseable:
+            continue  # a certificate in a mail that nobody can read helps nobody
+    return [one for one in found if not one.self_issued]
+
+
+def _same_key(certificate: CardCertificate, issuer: CardCertificate) -> bool:
+    named, own = certificate.authority_key_identifier, issuer.key_identifier
+    return named is None or own is None or named == own
+
+
+def _signed_by(certificate: CardCertificate, issuer: CardCertificate) -> bool:
+    try:
+        loaded = x509.load_der_x509_certificate(certificate.der)
+        loaded.verify_directly_issued_by(x509.load_der_x509_certificate(issuer.der))
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
