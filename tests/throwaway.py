@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import random
@@ -36,6 +37,11 @@ TEXT: list[tuple[str, str]] = [
     ("Content-Type", "text/plain; charset=us-ascii"),
     ("Content-Transfer-Encoding", "7bit"),
 ]
+ENTITY = b"Content-Type: text/plain; charset=us-ascii\r\n\r\n" + CONTENT
+FIELDS = (
+    b"From: gateway@dcc.example\r\nTo: reader@dcc.example\r\nSubject: [...]\r\n"
+    b"Date: Mon, 01 Jan 2024 00:00:00 +0000\r\nMIME-Version: 1.0\r\n"
+)
 SIGN = "sign"
 ENCRYPT = "encrypt"
 
@@ -105,9 +111,13 @@ def intermediate() -> bytes:
     return _authority("authority", "AC ESSAI", _name("AC RACINE ESSAI"), _key("rsa", "root"))
 
 
-@cache
 def pair(kind: str = "rsa", use: str = SIGN, who: str = "gateway", start_days: int = -1) -> KeyPair:
     """A key pair for signing or encrypting, naming `who@dcc.example`; the chain holds the intermediate and the root."""
+    return _pair(kind, use, who, start_days)
+
+
+@cache
+def _pair(kind: str, use: str, who: str, start_days: int) -> KeyPair:
     key = _key(kind, f"{who} {use}")
     if use == SIGN:
         usage = _usage(digital_signature=True, content_commitment=True)
@@ -181,3 +191,16 @@ def sealed(
 def opened(mail: bytes, *keys: KeyPair) -> Opened:
     """The reader's answer, with the reader's keys."""
     return open_message(io.BytesIO(mail), keys=keys or (pair("rsa", ENCRYPT, "reader"),))
+
+
+def part(kind: str, data: bytes) -> bytes:
+    """A MIME part in base64, as peers' bare CMS needs to become a mail."""
+    text = base64.encodebytes(data).replace(b"\n", b"\r\n")
+    return f"Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n".encode() + text
+
+
+def multipart(entity: bytes, signature: bytes) -> bytes:
+    """A multipart/signed around a peer's detached signature."""
+    head = b'Content-Type: multipart/signed; protocol="application/pkcs7-signature"; micalg=sha-256; boundary=b\r\n\r\n'
+    signed = part("application/pkcs7-signature; name=smime.p7s", signature)
+    return head + b"--b\r\n" + entity + b"\r\n--b\r\n" + signed + b"--b--\r\n"
