@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+from dcc.cards.identifiers import nir
 from dcc.mailbox.records import Patient
 from dcc.router import oids
 from dcc.router.reasons import Reason, reason
@@ -22,15 +23,8 @@ def normal(text: str | None) -> str:
 
 
 def key_is_right(matricule: str) -> bool:
-    """Whether the key of a 15-character matricule is right: 97 - (number mod 97), 2A as 19, 2B as 18."""
-    if len(matricule) != MATRICULE or not matricule.isascii():
-        return False
-    department = matricule[5:7].upper()
-    number = matricule[:5] + {"2A": "19", "2B": "18"}.get(department, department) + matricule[7:13]
-    key = matricule[13:]
-    if not (number.isdigit() and key.isdigit()):
-        return False
-    return int(key) == 97 - int(number) % 97
+    """Whether a 15-character matricule has its right key; nothing is tidied before (facts/cards.md §5)."""
+    return len(matricule) == MATRICULE and matricule.isalnum() and nir(matricule).valid
 
 
 def check_form(patient: PatientIdentity, environment: str) -> Reason | None:

@@ -10,7 +10,23 @@ from hypothesis import strategies as st
 
 from dcc.router.legacy import hl7_header, hprim_patient, is_hprim
 
-HPRIM = "C1\r\nDUPONT\r\nJEAN\r\n1 rue\r\n\r\n75001 PARIS\r\n01/02/1950\r\n1500275123456 75\r\nD1\r\n01/01/2025\r\nX\r\nY\r\ntexte"
+HPRIM = "\r\n".join(
+    [
+        "C1",
+        "DUPONT",
+        "JEAN",
+        "1 rue",
+        "",
+        "75001 PARIS",
+        "01/02/1950",
+        "1500275123456 75",
+        "D1",
+        "01/01/2025",
+        "X",
+        "Y",
+        "texte",
+    ]
+)
 
 
 def test_hl7_samples_have_their_kind(shared: Path) -> None:
