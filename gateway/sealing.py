@@ -73,7 +73,8 @@ def seal_file(request: SealingRequest, *, now: datetime, random_bytes: Callable[
     body, work = WorkFile(), WorkFile()
     try:
         with _opened(request.file) as source:
-            fields, _ = read_headers(source, Limits())
+            fields, start = read_headers(source, Limits())
+            source.seek(start)
             for piece in canonical(source):
                 body.write(piece)
         headers, content = mail_headers(fields, now, random_bytes)
