@@ -1,0 +1,134 @@
+"""An instance on disk: made by `dcc init`, opened by everything else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from dcc.gateway import cast
+from dcc.gateway.settings import ConfigurationError, Settings, load_settings
+from dcc.gateway.toml_template import DEMO_TOML, PRODUCTION_TOML
+from dcc.mailbox.audit import AuditTrail
+from dcc.mailbox.database import Database
+from dcc.mailbox.keyring import KeyRing
+from dcc.smime.keys import KeyPair, KeyUnreadable, load_pkcs12
+
+FOLDERS = ("keys", "var", "var/spool", "var/documents", "var/outbox", "var/work", "var/crl", "run")
+
+
+class InstanceExists(Exception):
+    """There is an instance already; nothing is overwritten."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKeys:
+    """The gateway's own keys."""
+
+    signing: KeyPair
+    decryption: tuple[KeyPair, ...]  # the first is announced to correspondents
+    audit: ec.EllipticCurvePrivateKey
+
+
+def initialise(
+    directory: Path, *, demo: bool, now: datetime, random_bytes: Callable[[int], bytes] = os.urandom
+) -> Settings:
+    """Make an instance. Raises InstanceExists, OSError. A production instance still needs its keys and anchors."""
+    if (directory / "dcc.toml").exists():
+        raise InstanceExists(str(directory))
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in FOLDERS:
+        (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    KeyRing.create(random_bytes).save(directory / "keys" / "key-encryption-keys.json")
+    _write_audit_key(directory / "keys" / "audit.pem")
+    issued = cast.issue(now) if demo else None
+    if issued is not None:
+        (directory / "sink").mkdir(mode=0o700, exist_ok=True)
+        cast.write_files(directory, issued, now)
+    (directory / "dcc.toml").write_text(DEMO_TOML if demo else PRODUCTION_TOML, encoding="utf-8")
+    settings = load_settings(directory / "dcc.toml")
+    database = Database(settings.database_url)
+    try:
+        database.migrate()
+        if issued is not None:
+            with database.begin() as conn:
+                opened = cast.seed(conn, issued, now, random_bytes)
+                open_audit(open_keys(settings)).open(conn, now)
+            cast.write_cast(directory, opened, now)
+    finally:
+        database.close()
+    return settings
+
+
+def open_keys(settings: Settings) -> GatewayKeys:
+    """Load every key of the instance. Raises ConfigurationError with each problem."""
+    problems: list[str] = []
+    password = settings.key_password
+
+    def pair(name: str, relative: Path) -> KeyPair | None:
+        try:
+            return load_pkcs12(settings.path(relative).read_bytes(), password)
+        except OSError:
+            problems.append(f"{name} : le fichier {relative} est absent ou illisible")
+        except KeyUnreadable:
+            problems.append(f"{name} : {relative} ne s'ouvre pas (mot de passe faux, ou fichier abîmé)")
+        return None
+
+    signing = pair("keys.signing", settings.keys.signing)
+    decryption = [pair("keys.decryption", one) for one in settings.keys.decryption]
+    if not settings.keys.decryption:
+        problems.append("keys.decryption : il faut au moins une clé de déchiffrement")
+    audit = _read_audit_key(settings, problems)
+    if problems or signing is None or audit is None:
+        raise ConfigurationError(problems)
+    return GatewayKeys(signing, tuple(one for one in decryption if one is not None), audit)
+
+
+def open_audit(keys: GatewayKeys) -> AuditTrail:
+    """The audit trail, vouched for by the gateway's signing key (decision 0008)."""
+
+    def vouch(data: bytes) -> bytes:
+        key = keys.signing.key
+        if isinstance(key, rsa.RSAPrivateKey):
+            return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return key.sign(data, ec.ECDSA(hashes.SHA256()))
+        raise ConfigurationError(["keys.signing : la clé doit être RSA ou à courbe elliptique"])
+
+    return AuditTrail(keys.audit, vouch)
+
+
+def open_keyring(settings: Settings) -> KeyRing:
+    """The key-encryption keys. Raises ConfigurationError."""
+    path = settings.path(settings.storage.key_encryption_keys)
+    try:
+        return KeyRing.load(path)
+    except (OSError, ValueError):
+        raise ConfigurationError(
+            [f"storage.key_encryption_keys : {settings.storage.key_encryption_keys} est absent ou abîmé"]
+        ) from None
+
+
+def _write_audit_key(path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _read_audit_key(settings: Settings, problems: list[str]) -> ec.EllipticCurvePrivateKey | None:
+    try:
+        key = load_pem_private_key(settings.path(settings.keys.audit).read_bytes(), None)
+    except (OSError, ValueError, TypeError):
+        problems.append(f"keys.audit : {settings.keys.audit} est absent ou illisible")
+        return None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        problems.append("keys.audit : ce n'est pas une clé à courbe elliptique")
+        return None
+    return key
