@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dcc.smime import ber
 from dcc.smime.errors import Malformed
@@ -21,6 +22,7 @@ class CertificateParts:
     key_identifier: bytes | None
 
 
+@lru_cache(maxsize=256)  # the gateway's own and its readers' certificates come again in every mail
 def parts(der: bytes) -> CertificateParts:
     """Slice one DER certificate. Raises Malformed."""
     fields = ber.children(der, ber.whole(der, ber.SEQUENCE))

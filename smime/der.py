@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from dcc.smime import ber
 
@@ -36,6 +37,7 @@ def octets(value: bytes) -> bytes:
     return tlv(0x04, value)
 
 
+@lru_cache(maxsize=256)
 def oid(dotted: str) -> bytes:
     """OBJECT IDENTIFIER."""
     arcs = [int(arc) for arc in dotted.split(".")]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -139,24 +142,40 @@ def _recipient_infos(recipients: Sequence[bytes], key: bytes, profile: Profile, 
 
 
 def _usable(certificate: bytes, at: datetime) -> object:
-    """R-USAGE: keyEncipherment (RSA) or keyAgreement (EC), and dates that cover `at`."""
+    """R-USAGE: keyEncipherment (RSA) or keyAgreement (EC), a key that is not weak, and dates that cover `at`."""
+    reader = _reader(certificate)
+    if not reader.not_before <= at <= reader.not_after:
+        raise UnusableRecipient("certificate outside its dates")
+    if weak_key(reader.public) and not isinstance(reader.public, x25519.X25519PublicKey):
+        raise UnusableRecipient("the certificate's key is too weak (R-ALGO)")
+    if reader.usage is not None:
+        is_rsa = isinstance(reader.public, rsa.RSAPublicKey)
+        if not (reader.usage.key_encipherment if is_rsa else reader.usage.key_agreement):
+            raise UnusableRecipient("certificate not made for encryption")
+    return reader.public
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What of a recipient's certificate decides whether it can receive; `usage` None: the extension is absent."""
+
+    public: object
+    usage: x509.KeyUsage | None
+    not_before: datetime
+    not_after: datetime
+
+
+@lru_cache(maxsize=256)
+def _reader(certificate: bytes) -> _Reader:
     try:
         loaded = x509.load_der_x509_certificate(certificate)
         public = loaded.public_key()
         usage = loaded.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         usage = None
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise UnusableRecipient("certificate unreadable") from error
-    if not loaded.not_valid_before_utc <= at <= loaded.not_valid_after_utc:
-        raise UnusableRecipient("certificate outside its dates")
-    if weak_key(public) and not isinstance(public, x25519.X25519PublicKey):
-        raise UnusableRecipient("the certificate's key is too weak (R-ALGO)")
-    if usage is not None:
-        wanted = usage.key_encipherment if isinstance(public, rsa.RSAPublicKey) else usage.key_agreement
-        if not wanted:
-            raise UnusableRecipient("certificate not made for encryption")
-    return public
+    return _Reader(public, usage, loaded.not_valid_before_utc, loaded.not_valid_after_utc)
 
 
 def _identifier(certificate: bytes) -> bytes:

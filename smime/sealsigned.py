@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -53,7 +54,8 @@ class SignedWriter:
     at: datetime
     boundary: str
     _proof: tuple[bytes, bytes] | None = field(default=None, init=False)
-    _constant: tuple[int, int] | None = field(default=None, init=False)
+    _certificates: bytes = field(default=b"", init=False)
+    _tail: int = field(default=0, init=False)
 
     def mail(self, entity: Body) -> Iterator[bytes]:
         """The signed MIME entity: multipart/signed, or opaque application/pkcs7-mime."""
@@ -85,10 +87,14 @@ class SignedWriter:
         ).encode() + lines_of(signature) + f"--{self.boundary}--\r\n".encode()  # fmt: skip
 
     def _tail_size(self) -> int:
+        """Octets behind the entity with the longest possible signature; measured once."""
+        if self._tail:
+            return self._tail
         longest = self._signed_data(
             bytes(hashlib.new(self.profile.digest).digest_size), bytes(self.signer.signature_size)
         )
-        return len(self._detached_tail(longest))
+        self._tail = len(self._detached_tail(longest))
+        return self._tail
 
     def _detached(self, entity: Body) -> Iterator[bytes]:
         digest = hashlib.new(self.profile.digest)
@@ -141,7 +147,12 @@ class SignedWriter:
                 digest.update(chunk)
             head, tail = self._opaque_parts(size, digest.digest(), None)
             yield head
-            yield from body_chunks(entity)
+            again = hashlib.new(self.profile.digest)
+            for chunk in body_chunks(entity):
+                again.update(chunk)
+                yield chunk
+            if again.digest() != digest.digest():
+                raise NotVerified("the body changed between its two readings")
             yield tail
             return
         running = hashlib.new(self.profile.digest)
@@ -162,8 +173,9 @@ class SignedWriter:
 
     def _closing(self, digest: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
         """(certificates, signerInfos); signs unless a stand-in signature is given to measure sizes."""
-        others = [one for one in (*self.signer.chain, *self.profile.extra_certificates) if not _self_signed(one)]
-        certificates = der.tlv(0xA0, *sorted(dict.fromkeys((self.signer.certificate, *others))))  # never the root
+        if not self._certificates:
+            others = [one for one in (*self.signer.chain, *self.profile.extra_certificates) if not _self_signed(one)]
+            self._certificates = der.tlv(0xA0, *sorted({self.signer.certificate, *others}))  # never the root
         attributes = self._attributes(digest)
         if signature is None:
             signature = self.signer.sign(attributes, self.profile.digest, self.profile.pss)
@@ -177,7 +189,7 @@ class SignedWriter:
             self._signature_algorithm(),
             der.octets(signature),
         )
-        return certificates, der.set_of(info)
+        return self._certificates, der.set_of(info)
 
     def _attributes(self, digest: bytes) -> bytes:
         certificate_hash = hashlib.sha256(self.signer.certificate).digest()
@@ -217,7 +229,7 @@ class SignedWriter:
         if self._proof is None:
             raise NotVerified("nothing was signed")
         attributes, signature = self._proof
-        key = x509.load_der_x509_certificate(self.signer.certificate).public_key()
+        key = _public_key(self.signer.certificate)
         kind = HASHES[self.profile.digest]()
         try:
             if isinstance(key, rsa.RSAPublicKey):
@@ -236,6 +248,11 @@ _OPAQUE_HEAD = (
     b"Content-Transfer-Encoding: base64\r\n"
     b'Content-Disposition: attachment; filename="smime.p7m"\r\n\r\n'
 )
+
+
+@lru_cache(maxsize=16)
+def _public_key(certificate: bytes) -> object:
+    return x509.load_der_x509_certificate(certificate).public_key()
 
 
 def _self_signed(certificate: bytes) -> bool:
