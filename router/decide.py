@@ -24,7 +24,7 @@ from dcc.router.rights import (
     check_consent,
     check_mandate,
     check_opposition,
-    mandates_of,
+    held_by,
 )
 from dcc.router.versions import resolve
 
@@ -108,6 +108,6 @@ def _rights(
         ("account", check_account(account)),
         ("consent", check_consent(folder)),
         ("opposition", check_opposition(folders.oppositions_of(conn, folder.id), account, types)),
-        ("mandate", check_mandate(mandates_of(conn, folder, account), now)),
+        ("mandate", check_mandate(held_by(account, folders.mandates_of(conn, folder.id)), now)),
         *(("author", check_author(conn, one, account, sender, matrix)) for one in deposit.documents),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -19,13 +20,15 @@ from dcc.mailbox.records import (
     Document,
     DocumentStatus,
     Folder,
+    Mandate,
+    Opposition,
 )
 from dcc.router import oids
 from dcc.router.decision import Filed
 from dcc.router.doctypes import Matrix, default_matrix, group_of
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Envelope
-from dcc.router.rights import Allowed, check_consent, check_mandate, check_opposition, mandates_of
+from dcc.router.rights import Allowed, check_consent, check_mandate, check_opposition, held_by
 
 CONTENT_KINDS = frozenset({"report", "notice"})
 
@@ -55,15 +58,54 @@ def plan_deliveries(
     owed = [_acknowledgement(filed, documents, conn, message_id, now, new_id())]
     if not documents:
         return owed
+    rules = _Rules.of(conn, filed.folder, now, matrix)
     for account in folders.readers(conn, filed.folder, now):
         if account.id == filed.depositor.id:
             continue  # told by the acknowledgement: one mail a reader and deposit
-        one = _for_reader(
-            account, filed.folder, documents, conn, message_id, now, new_id, judge, matrix or default_matrix()
-        )
+        one = _for_reader(account, documents, rules, message_id, new_id, judge)
         if one is not None:
             owed.append(one)
     return owed
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What decides for every reader of one folder, read once."""
+
+    folder: Folder
+    oppositions: Sequence[Opposition]
+    mandates: Sequence[Mandate]
+    matrix: Matrix
+    now: datetime
+
+    @classmethod
+    def of(cls, conn: Connection, folder: Folder, now: datetime, matrix: Matrix | None) -> _Rules:
+        return cls(
+            folder,
+            folders.oppositions_of(conn, folder.id),
+            folders.mandates_of(conn, folder.id),
+            matrix or default_matrix(),
+            now,
+        )
+
+    def missing_right(self, account: Account, types: Sequence[str]) -> Reason | None:
+        """The first right that is missing, as a reason to withhold."""
+        if account.state is not AccountState.VALIDATED:
+            return reason("D2R-ACC04")
+        checks = (
+            check_consent(self.folder),
+            check_opposition(self.oppositions, account, types),
+            check_mandate(held_by(account, self.mandates), self.now),
+        )
+        for answer in checks:
+            if not isinstance(answer, Allowed):
+                return withheld(answer)
+        return None
+
+    def may_read(self, document: Document, account: Account) -> bool:
+        """Type by profession (facts §9)."""
+        group = group_of(account.kind, account.profession)
+        return self.matrix.may_read(group, document.type_code, document.class_code)
 
 
 def _acknowledgement(
@@ -110,23 +152,20 @@ def receipt_parameters(envelope: Envelope, disposition: str) -> dict[str, str]:
 
 def _for_reader(
     account: Account,
-    folder: Folder,
     documents: Sequence[Document],
-    conn: Connection,
+    rules: _Rules,
     message_id: str,
-    now: datetime,
     new_id: Callable[[], str],
     judge: CardJudge,
-    matrix: Matrix,
 ) -> Delivery | None:
     visible = [one for one in documents if not _masked(one, account)]
     if not visible:
         return None  # MASQUE_PS: announced to nobody but its author (contract.md)
-    readable = [one for one in visible if _may_read(one, account, matrix)]
-    why = _no_right(account, folder, [one.type_code for one in readable or visible], conn, now)
+    readable = [one for one in visible if rules.may_read(one, account)]
+    why = rules.missing_right(account, [one.type_code for one in readable or visible])
     if why is None and not readable:
         why = reason("D2R-TYP03")
-    kind, held = _kind(account, now, judge)
+    kind, held = _kind(account, rules.now, judge)
     why = why or held
     withheld = why is not None and why.outcome == "withheld"
     parameters = {"replaces": "1"} if any(one.supersedes for one in readable) else {}
@@ -136,13 +175,13 @@ def _for_reader(
         kind=kind,
         mailbox=account.mailbox,
         account=account.id,
-        folder=folder.id,
+        folder=rules.folder.id,
         message=message_id,
         documents=tuple(one.id for one in readable or visible),
         reason=None if why is None else why.code,
         state=DeliveryState.WITHHELD if withheld else DeliveryState.QUEUED,
-        created_at=now,
-        due=now,
+        created_at=rules.now,
+        due=rules.now,
         parameters=tuple(parameters.items()),
     )
 
@@ -150,26 +189,6 @@ def _for_reader(
 def _masked(document: Document, account: Account) -> bool:
     """JDV_J08 MASQUE_PS: no professional but its author."""
     return oids.MASQUE_PS in document.confidentiality and account.national_id != document.author_id
-
-
-def _may_read(document: Document, account: Account, matrix: Matrix) -> bool:
-    group = group_of(account.kind, account.profession)
-    return matrix.may_read(group, document.type_code, document.class_code)
-
-
-def _no_right(account: Account, folder: Folder, types: Sequence[str], conn: Connection, now: datetime) -> Reason | None:
-    """The first right that is missing, as a reason to withhold."""
-    if account.state is not AccountState.VALIDATED:
-        return reason("D2R-ACC04")
-    checks = (
-        check_consent(folder),
-        check_opposition(folders.oppositions_of(conn, folder.id), account, types),
-        check_mandate(mandates_of(conn, folder, account), now),
-    )
-    for answer in checks:
-        if not isinstance(answer, Allowed):
-            return withheld(answer)
-    return None
 
 
 def withheld(why: Reason) -> Reason:
@@ -229,10 +248,11 @@ def still_allowed(
         return reason("D2R-DEL01")
     if any(_masked(one, account) for one in documents):
         return reason("D2R-MSK01")
-    why = _no_right(account, folder, [one.type_code for one in documents], conn, now)
+    rules = _Rules.of(conn, folder, now, matrix)
+    why = rules.missing_right(account, [one.type_code for one in documents])
     if why is not None:
         return why
-    if not all(_may_read(one, account, matrix or default_matrix()) for one in documents):
+    if not all(rules.may_read(one, account) for one in documents):
         return reason("D2R-TYP03")
     kind, why = _kind(account, now, judge)
     if why is not None and why.outcome == "withheld":

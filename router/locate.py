@@ -89,13 +89,14 @@ def locate(
     local = folders.by_ins(conn, patient.ins or "", patient.oid or "")
     if local is None:
         return Held(reason("902"), account, candidate)
-    networks = _networks(named, sender)
-    own = [one for one in folders.folders_of(conn, local.id) if one.network in networks]
-    if not own:
-        return Held(reason("902"), account, candidate)
-    if named.folders:
-        own = [one for one in own if one.id == named.folders[0].id]
-        if not own:  # contract.md: the folder named and the identity must agree; neither folder is touched
+    if named.folders and named.folders[0].patient == local.id:
+        own = [named.folders[0]]
+    else:
+        networks = _networks(named, sender)
+        own = [one for one in folders.folders_of(conn, local.id) if one.network in networks]
+        if not own:
+            return Held(reason("902"), account, candidate)
+        if named.folders:  # contract.md: the folder named and the identity must agree; neither folder is touched
             return Held(reason("904", detail="folder"), account, candidate)
     if len(own) > 1:
         return Held(reason("D2R-REF01"), account)

@@ -11,6 +11,7 @@ from pathlib import Path
 from dcc.router.archive import looks_like_zip
 from dcc.router.attachments import ApicryptFoundError, Workshop, read_attachments
 from dcc.router.legacy import HEAD, hl7_header, is_hprim
+from dcc.router.protected import are_protected
 from dcc.router.reasons import Reason, reason
 from dcc.router.reports import read_report
 from dcc.router.request import Attachment, Deposit, Envelope, NotUnderstood, Receipt, Request
@@ -72,7 +73,7 @@ def _protected(root: mime.Entity, outer: Headers) -> tuple[mime.Entity, Headers,
     if root.media_type == "message/rfc822" and root.children:
         inner = root.children[0]
         return inner, inner.headers, ()
-    if "hp" in root.parameters or root.headers.get("From") is not None:
+    if are_protected(root.headers):
         return root, root.headers, ()
     return root, outer, ("headers-not-protected",)
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol
 from dcc.mailbox.records import Account
 from dcc.router.reasons import Reason
 
-CHUNK = 1 << 16
+CHUNK = 1 << 18
 
 
 class Viewable(Protocol):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from dcc.mailbox import folders, people
+from dcc.mailbox import people
 from dcc.mailbox.records import Account, AccountState, ConsentState, Folder, Mandate, Opposition
 from dcc.router.doctypes import Matrix, group_of
 from dcc.router.reasons import Reason, reason
@@ -64,11 +64,11 @@ def check_account(account: Account) -> Allowed | Reason:
     return Allowed() if account.state is AccountState.VALIDATED else reason("D2R-ACC01")
 
 
-def mandates_of(conn: Connection, folder: Folder, account: Account) -> list[Mandate]:
-    """The mandates an account holds itself or through its structure; an organisation is its own structure."""
-    if account.kind == "organisation" and account.structure is None:
-        account = replace(account, structure=account.national_id)
-    return folders.mandates_held(conn, folder.id, account)
+def held_by(account: Account, mandates: Iterable[Mandate]) -> list[Mandate]:
+    """The mandates an account holds itself, then through its structure; an organisation is its own structure."""
+    structures = {account.structure} | ({account.national_id} if account.kind == "organisation" else set())
+    own = [one for one in mandates if one.account == account.id]
+    return own + [one for one in mandates if one.structure is not None and one.structure in structures]
 
 
 def check_author(

@@ -10,8 +10,13 @@ import pytest
 from dcc.cards.certificate import Holder
 from dcc.mailbox import people
 from dcc.mailbox.records import AccountState
+from dcc.router.protected import from_address
 from dcc.router.request import Sender
 from dcc.router.sender import CARD_REASONS, Unidentified, identify_sender
+from dcc.smime.headers import Headers
+from dcc.smime.limits import Limits
+from dcc.smime.verdict import Content
+from dcc.smime.workfile import WorkFile
 
 
 @dataclass(frozen=True)
@@ -76,3 +81,28 @@ def test_account_not_validated(kit: Any) -> None:
     kit.write(lambda conn: people.set_account_state(conn, "a-dra", AccountState.SUSPENDED))
     why = found(kit)
     assert (why.reason.code, why.account.id, why.known) == ("D2R-ACC01", "a-dra", True)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "expected"),
+    [
+        (b"DrA@RCA.test", b"dra@rca.test", "dra@rca.test"),
+        (b"dra@rca.test", b"other@rca.test", "D2R-MAL02"),
+        (b"a@b.test, c@d.test", b"a@b.test", "D2R-MAL02"),
+        (None, b"A <a@b.test>", "a@b.test"),
+        (None, None, "D2R-MAL02"),
+        (b"a@b.test", None, "a@b.test"),
+    ],
+)
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_from_inside_counts(inside: bytes | None, outside: bytes | None, expected: str, wrapped: bool) -> None:
+    """The protected From counts; one that differs outside, or is not one address, is refused (R-FROM)."""
+    fields = b"" if inside is None else b"From: " + inside + b"\r\n"
+    data = fields + b"Content-Type: text/plain\r\n\r\nx"
+    if wrapped:
+        data = b"Content-Type: message/rfc822\r\n\r\n" + data
+    file = WorkFile()
+    file.write(data)
+    outer = Headers(() if outside is None else (("From", b" " + outside),))
+    found = from_address(Content(file, 0, len(data), ""), outer, Limits())
+    assert (found if isinstance(found, str) else found.code) == expected
