@@ -64,7 +64,7 @@ def material() -> Material:
                 usage="CONF",
                 addresses=(f"reader{number}@dcc.example",),
                 **period,
-            )  # fmt: skip
+            )
         )
 
     card = pki.issue_card(

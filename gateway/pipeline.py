@@ -13,8 +13,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import IntegrityError
 from dcc.gateway.services import Services
-from dcc.gateway.settle import settle
+from dcc.gateway.settle import LostRaceError, settle
 from dcc.router.reasons import reason
 
 from dcc.gateway import stages
@@ -57,6 +58,8 @@ class Pipeline:
         """The whole life of one claimed message; an unexpected failure puts it back, then holds it (I2)."""
         try:
             return self._process(message)
+        except (LostRaceError, IntegrityError):
+            return self._again(message)
         except Exception as error:
             # The last resort of I2: whatever happens, the message keeps an end, and the operator a line.
             log.exception("stage_failed", message=message.id, error=type(error).__name__)
@@ -70,26 +73,27 @@ class Pipeline:
                 ended = stage(self._services, progress)
                 if ended is not None:
                     break
-                if RANK[progress.state] < RANK[state]:
-                    self._advance(progress, state, name, (time.perf_counter() - begun) * 1000)
-                    checkpoint(f"after-{name}")
+                self._advance(progress, state, name, (time.perf_counter() - begun) * 1000)
             if ended is None:
                 raise RuntimeError("the last stage ends every message")
-            end = settle(self._services, progress, ended, self._clock())
+            end = settle(self._services, progress, ended, self._clock(), (time.perf_counter() - begun) * 1000)
             checkpoint("after-settled")
-            self._services.metrics_ended(end, ended.code)
-            self._services.wake.set()
+            self._services.count_end(end, ended.code)
+            self._services.wake_relay.set()
             return end
 
     def _advance(self, progress: Progress, state: MessageState, name: str, ms: float) -> None:
-        timing = StageTiming(name, self._clock(), round(ms, 3))
+        """Commit a stage; one that was committed before a crash is passed over."""
+        if RANK[progress.state] >= RANK[state]:
+            return
+        progress.stages.append(StageTiming(name, self._clock(), round(ms, 3)))
         with self._services.database.begin() as conn:
             moved = messages.advance(
                 conn,
                 progress.message.id,
                 expected=progress.state,
                 to=state,
-                timing=timing,
+                stages=progress.stages,
                 signer=progress.signer_account_id,
                 signer_certificate=progress.signer_sha256,
                 evidence=json.dumps(progress.evidence),
@@ -97,6 +101,18 @@ class Pipeline:
         if not moved:
             raise LostRaceError("another worker moved this message")
         progress.state = state
+        checkpoint(f"after-{name}")
+
+    def _again(self, message: Message) -> MessageState:
+        """Somebody else was quicker: look again at once, with what they wrote."""
+        now = self._clock()
+        with self._services.database.begin() as conn:
+            current = messages.get(conn, message.id)
+            if current is None or current.state not in RANK:
+                return MessageState.HELD if current is None else current.state
+            messages.defer(conn, message.id, until=now)
+        self._services.wake.set()
+        return current.state
 
     def _set_aside(self, message: Message, kind: str) -> MessageState:
         """Retry later, with bounded attempts; then held, visible to a person, with its reason (I2)."""
@@ -112,7 +128,3 @@ class Pipeline:
                 return current.state
         with Progress.start(current, now) as progress:
             return settle(self._services, progress, Ended.held(reason("D2R-SYS01", kind=kind)), now)
-
-
-class LostRaceError(Exception):
-    """Another worker advanced the message first; its work stands, ours is dropped."""

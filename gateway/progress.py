@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,17 +11,10 @@ from typing import Any, Self
 
 from dcc.cards.verdict import Judgement
 from dcc.router.reasons import Reason
-from dcc.router.request import Request
+from dcc.router.request import Request, Sender
 from dcc.smime.verdict import Opened
 
-from dcc.mailbox.records import Account, Delivery, Document, Message, MessageState
-
-
-@dataclass(frozen=True, slots=True)
-class NewDocument:
-    """A document row to write, and what it supersedes or deletes."""
-
-    document: Document
+from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, Message, MessageState, StageTiming
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +27,8 @@ class Ended:
     documents: tuple[str, ...] = ()
     new_documents: tuple[Document, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
-    replay_key: str | None = None
+    receipt: tuple[str, DeliveryState] | None = None  # (delivery, the state that a report tells)
     retry_at: datetime | None = None
-    tag: str = "gateway:message:settled"
 
     @property
     def code(self) -> str | None:
@@ -65,13 +58,19 @@ class Progress:
     opened: Opened | None = None
     judgement: Judgement | None = None
     account: Account | None = None
+    sender: Sender | None = None
     request: Request | None = None
+    mail_message_id: str | None = None
+    replay_key: str | None = None
+    stages: list[StageTiming] = field(default_factory=list)
     clear: bool = False  # the mail came without encryption: its original must not stay in clear
 
     @classmethod
     def start(cls, message: Message, at: datetime) -> Self:
         """Begin, or begin again, with a claimed message."""
-        return cls(message=message, at=at, state=message.state)
+        kept = json.loads(message.evidence or "{}")
+        evidence = {"original": kept["original"]} if "original" in kept else {}
+        return cls(message=message, at=at, state=message.state, stages=list(message.stages), evidence=evidence)
 
     def __enter__(self) -> Self:
         return self

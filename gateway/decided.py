@@ -1,0 +1,74 @@
+"""From the router's decision to how a message ends: rows, files and mails, ready to be written together."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from dcc.gateway.progress import Ended, Progress
+from dcc.gateway.services import Services
+from dcc.mailbox.records import Account, Delivery, DeliveryState, MessageState
+from dcc.mailbox.rows import new_id
+from dcc.router.answer import plan_answer
+from dcc.router.decision import Decision, Deferred, Done, Filed, Held, Refused
+from dcc.router.distribute import plan_deliveries
+from dcc.router.filing import documents_of
+from dcc.router.reasons import Reason
+
+
+def ended_of(services: Services, progress: Progress, decision: Decision, conn: Connection) -> Ended:
+    """The end that a decision means. Files of documents are durable before this returns; rows are not written yet."""
+    match decision:
+        case Filed():
+            return _filed(services, progress, decision, conn)
+        case Done():
+            receipt = None
+            if decision.delivery is not None and decision.receipt is not None:
+                receipt = (decision.delivery, DeliveryState(decision.receipt))
+            return Ended(MessageState.DONE, decision.reason, receipt=receipt)
+        case Held():
+            progress.evidence["decision"] = dict(decision.evidence)
+            return Ended(
+                MessageState.HELD, decision.reason, folder=decision.candidate,
+                deliveries=_answer(progress, decision.reason, decision.account, decision.candidate),
+            )  # fmt: skip
+        case Refused():
+            progress.evidence["decision"] = dict(decision.evidence)
+            return Ended(
+                MessageState.REFUSED, decision.reason, folder=decision.folder,
+                deliveries=_answer(progress, decision.reason, decision.account, decision.folder),
+            )  # fmt: skip
+        case Deferred():
+            return Ended(
+                MessageState.HELD, decision.reason, retry_at=max(decision.until, progress.at + timedelta(seconds=1)),
+                deliveries=_answer(progress, decision.reason, decision.account, None),
+            )  # fmt: skip
+
+
+def _filed(services: Services, progress: Progress, filed: Filed, conn: Connection) -> Ended:
+    message = progress.message
+    progress.evidence["decision"] = dict(filed.evidence)
+    documents = documents_of(
+        filed, message_id=message.id, now=progress.at, new_id=new_id,
+        put=lambda attachment: services.blobs.put(attachment.chunks()),
+    )  # fmt: skip
+    deliveries = plan_deliveries(
+        filed, documents, conn=conn, message_id=message.id, now=progress.at, new_id=new_id,
+        judge=services.judge_stored(lambda: progress.at),
+    )  # fmt: skip
+    return Ended(
+        MessageState.FILED, filed.reason, folder=filed.folder.id,
+        documents=tuple(one.id for one in (*filed.known, *documents)), new_documents=documents,
+        deliveries=tuple(deliveries),
+    )  # fmt: skip
+
+
+def _answer(progress: Progress, why: Reason, account: Account | None, folder: str | None) -> tuple[Delivery, ...]:
+    envelope = getattr(progress.request, "envelope", None)
+    return tuple(
+        plan_answer(
+            why, account=account, authenticated=True, message_id=progress.message.id, now=progress.at, new_id=new_id,
+            folder=folder, envelope=envelope,
+        )
+    )  # fmt: skip

@@ -1,0 +1,169 @@
+"""Everything that an instance is made of, opened once and closed together: the one place where it is put together."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from dcc.cards.crl import CrlStore
+from dcc.cards.errors import CrlUnreadable, Unparseable
+from dcc.cards.judge import Judge
+from dcc.cards.trust import TrustStore, load_trust
+from dcc.cards.verdict import Judgement
+from dcc.gateway.instance import GatewayKeys, open_audit, open_keyring, open_keys
+from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.worker import Wake
+from dcc.mailbox.audit import AuditTrail
+from dcc.mailbox.blobs import BlobStore
+from dcc.mailbox.database import Database
+from dcc.mailbox.records import BlobRef, Message, MessageState
+from dcc.mailbox.spool import Spool
+from dcc.smime.limits import Limits
+
+Ended = Callable[[MessageState, str | None], None]
+
+
+def _nobody(_state: MessageState, _code: str | None) -> None:
+    """Without metrics nobody counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJudge:
+    """What a stored certificate is worth now: the name of the verdict."""
+
+    judge: Judge
+    clock: Callable[[], datetime]
+
+    def __call__(self, certificate: bytes, purpose: str) -> str:
+        return self.judge(certificate, at=self.clock(), purpose=purpose).verdict.value
+
+
+@dataclass(slots=True)
+class Services:
+    """The parts of a running instance."""
+
+    settings: Settings
+    database: Database
+    spool: Spool
+    blobs: BlobStore
+    keys: GatewayKeys
+    audit: AuditTrail
+    judge: Judge
+    limits: Limits
+    random_bytes: Callable[[int], bytes]
+    wake: Wake = field(default_factory=Wake)  # messages to work on
+    wake_relay: Wake = field(default_factory=Wake)  # mails to send
+    count_end: Ended = _nobody
+
+    @property
+    def workdir(self) -> Path:
+        """Where work files (under an ephemeral key) are made."""
+        return self.settings.path(self.settings.storage.work)
+
+    @property
+    def outbox_directory(self) -> Path:
+        """Where sealed mails wait."""
+        return self.settings.path(self.settings.storage.outbox)
+
+    def judge_stored(self, at: Callable[[], datetime]) -> StoredJudge:
+        """A judge of stored certificates, as the router wants it: the name of the verdict."""
+        return StoredJudge(self.judge, at)
+
+    def judge_signer(self, certificate: bytes, extra: tuple[bytes, ...], at: datetime) -> Judgement:
+        """The verdict on the certificate that signed a message."""
+        return self.judge(certificate, at=at, purpose="sign", extra_certificates=extra)
+
+    def open_original(self, message: Message) -> BinaryIO:
+        """The received bytes, unchanged: from the spool, or from under a key when they came in clear (I3, I6)."""
+        kept = json.loads(message.evidence or "{}").get("original")
+        if kept is None:
+            return self.spool.open(message.id)
+        return self.blobs.open(blob_ref(kept))
+
+    def protect_original(self, message: Message) -> dict[str, str | int]:
+        """Copy a message that came in clear under a key of its own; returns what finds it again."""
+        with self.spool.open(message.id) as source:
+            ref = self.blobs.put(iter(lambda: source.read(1 << 16), b""))
+        return {
+            "id": ref.id, "size": ref.size, "sha256": ref.sha256, "key_version": ref.key_version,
+            "wrapped_key": ref.wrapped_key.hex(),
+        }  # fmt: skip
+
+
+def blob_ref(kept: dict[str, str | int]) -> BlobRef:
+    """The reference that `protect_original` wrote."""
+    return BlobRef(
+        str(kept["id"]), int(kept["size"]), str(kept["sha256"]), int(kept["key_version"]),
+        bytes.fromhex(str(kept["wrapped_key"])),
+    )  # fmt: skip
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """The database alone, for commands that only look."""
+    database = Database(settings.database_url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def open_services(settings: Settings, random_bytes: Callable[[int], bytes] = os.urandom) -> Iterator[Services]:
+    """Open everything. Raises ConfigurationError with every problem, DatabaseGone."""
+    keys = open_keys(settings)
+    keyring = open_keyring(settings)
+    trust = open_trust(settings)
+    crls = CrlStore(settings.path(settings.trust.crl_cache))
+    load_crls(settings, crls)
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings))
+        audit = open_audit(keys)
+        yield Services(
+            settings=settings,
+            database=database,
+            spool=Spool(settings.path(settings.storage.spool)),
+            blobs=BlobStore(settings.path(settings.storage.documents), keyring, random_bytes),
+            keys=keys,
+            audit=audit,
+            judge=Judge(trust, crls),
+            limits=Limits(message=settings.smtp.message_size + (1 << 20)),
+            random_bytes=random_bytes,
+        )
+
+
+def open_trust(settings: Settings) -> TrustStore:
+    """The anchors and authorities of the settings. Raises ConfigurationError."""
+    try:
+        trust = load_trust(files_of(settings, settings.trust.certificates), settings.gateway.environment)
+    except OSError:
+        raise ConfigurationError(["trust.certificates : un fichier est absent ou illisible"]) from None
+    except Unparseable as error:
+        raise ConfigurationError([f"trust.certificates : {error}"]) from None
+    if not trust.anchors:
+        raise ConfigurationError(["trust.certificates : aucune racine de confiance pour cet environnement"])
+    return trust
+
+
+def load_crls(settings: Settings, crls: CrlStore) -> None:
+    """Read every list of the settings; a list already known costs nothing. Raises ConfigurationError."""
+    for path in files_of(settings, settings.trust.crls):
+        try:
+            crls.add(path.read_bytes())
+        except (OSError, CrlUnreadable):
+            raise ConfigurationError([f"trust.crls : {path.name} n'est pas une CRL lisible"]) from None
+
+
+def files_of(settings: Settings, places: list[Path]) -> list[Path]:
+    """The files named, those inside a named folder included, in order of name."""
+    found: list[Path] = []
+    for place in places:
+        path = settings.path(place)
+        found.extend(sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path])
+    return found

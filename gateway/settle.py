@@ -1,0 +1,81 @@
+"""The one transaction that ends a message: documents, outgoing mails, audit record and state, all or nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from dcc.gateway.checkpoint import checkpoint
+from dcc.gateway.progress import Ended, Progress
+from dcc.gateway.services import Services
+from dcc.mailbox import documents, messages, outbox
+from dcc.mailbox.records import AuditRecord, DeliveryState, DocumentStatus, MessageState, StageTiming
+
+
+class LostRaceError(Exception):
+    """Another worker was first; its work stands, ours is dropped and done again if it must."""
+
+
+def settle(services: Services, progress: Progress, ended: Ended, now: datetime, ms: float = 0.0) -> MessageState:
+    """Write the end. Raises LostRaceError when the message, or a document to replace, changed meanwhile."""
+    message = progress.message
+    if progress.clear and "original" not in progress.evidence:
+        progress.evidence["original"] = services.protect_original(message)
+    progress.stages.append(StageTiming("settled", now, round(ms, 3)))
+    with services.database.begin() as conn:
+        moved = messages.settle(
+            conn, message.id, expected=progress.state, end=ended.state, now=now, stages=progress.stages,
+            reason_code=ended.code, reason_parameters=() if ended.reason is None else ended.reason.parameters,
+            documents=ended.documents, folder=ended.folder, signer=progress.signer_account_id,
+            signer_certificate=progress.signer_sha256, evidence=json.dumps(progress.evidence, ensure_ascii=False),
+            due=ended.retry_at or now,
+        )  # fmt: skip
+        if not moved:
+            raise LostRaceError("the message has another state")
+        _write_documents(conn, ended)
+        outbox.enqueue_all(conn, ended.deliveries)
+        if ended.receipt is not None:
+            outbox.mark_receipt(conn, *ended.receipt)
+        if progress.replay_key is not None:
+            messages.record_replay(conn, progress.replay_key, message.id)
+        services.audit.append(conn, *_records(progress, ended, now))
+        checkpoint("before-settled")
+    if progress.clear:
+        services.spool.remove(message.id)  # its bytes lie under a key now (I3)
+    return ended.state
+
+
+def _write_documents(conn: Connection, ended: Ended) -> None:
+    for document in ended.new_documents:
+        documents.add_document(conn, document)
+        if document.supersedes is not None and not documents.mark(conn, document.supersedes, DocumentStatus.SUPERSEDED):
+            raise LostRaceError("the document to replace is not current any more")
+
+
+def _records(progress: Progress, ended: Ended, now: datetime) -> list[AuditRecord]:
+    """One record for the message, one for each mail withheld: who, with which certificate, what, why (I2, I7)."""
+    message = progress.message
+    detail = {"stages": len(progress.stages), "sha256": message.sha256}
+    common = {
+        "at": now, "actor": progress.signer_account_id, "certificate": progress.signer_sha256, "message": message.id,
+        "mail_message_id": progress.mail_message_id, "folder": ended.folder,
+    }  # fmt: skip
+    records = [
+        AuditRecord(
+            **common, tag=f"gateway:message:{ended.state.value}",  # type: ignore[arg-type]
+            document=",".join(ended.documents) or None, decision=ended.state.value, code=ended.code,
+            detail=json.dumps(detail),
+        )
+    ]  # fmt: skip
+    for one in ended.deliveries:
+        if one.state is DeliveryState.WITHHELD:
+            told = json.dumps({"delivery": one.id, "account": one.account})
+            records.append(
+                AuditRecord(
+                    **common, tag="gateway:delivery:withheld", document=",".join(one.documents) or None,  # type: ignore[arg-type]
+                    decision="withheld", code=one.reason, detail=told,
+                )
+            )  # fmt: skip
+    return records

@@ -1,0 +1,220 @@
+"""The stages of a message's life between `received` and its end: each looks, and either goes on or says the end."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from dcc.cards.verdict import Verdict
+from dcc.gateway.decided import ended_of
+from dcc.gateway.progress import Ended, Progress
+from dcc.gateway.services import Services
+from dcc.mailbox import people
+from dcc.mailbox.records import Account, MessageState
+from dcc.mailbox.rows import new_id
+from dcc.router import reports
+from dcc.router.answer import plan_answer
+from dcc.router.decide import decide, decide_report
+from dcc.router.protected import from_address
+from dcc.router.read import read_request
+from dcc.router.reasons import Reason, reason
+from dcc.router.request import NotUnderstood, Report, Sender
+from dcc.router.sender import Unidentified, identify_sender
+from dcc.smime.address import single_from
+from dcc.smime.errors import SmimeError
+from dcc.smime.open import open_message
+from dcc.smime.verdict import Opened, Problem, SignatureCheck
+
+SIGNING_TIME_TOLERANCE = timedelta(days=7)  # R-REPLAY: further away is flagged, not refused
+REVOCATION_UNKNOWN = "D2R-CRL03"
+
+
+def open_stage(services: Services, progress: Progress) -> Ended | None:
+    """Limits, decryption, signature. A report that came in clear ends here; so does whatever cannot be believed."""
+    message = progress.message
+    source = progress.stack.enter_context(services.open_original(message))
+    report = reports.recognise(source, message.size, limits=services.limits, mail_from=message.mail_from)
+    if report is not None:
+        return _report(services, progress, report, authenticated=False)
+    opened = open_message(
+        source, keys=services.keys.decryption, limits=services.limits, random_bytes=services.random_bytes,
+        workdir=services.workdir,
+    )  # fmt: skip
+    progress.stack.callback(opened.close)
+    progress.opened = opened
+    progress.evidence["opened"] = _opened_evidence(opened)
+    if not opened.encrypted:
+        progress.clear = True
+        return _not_encrypted(services, progress, opened)
+    if opened.problem is not None:
+        return _unbelieved(services, progress, reason(opened.problem.value, **_detail(opened)))
+    return None
+
+
+def identify_stage(services: Services, progress: Progress) -> Ended | None:
+    """The card judged, its holder, the account, From against the holder."""
+    opened = progress.opened
+    if opened is None or opened.content is None:
+        raise RuntimeError("nothing was opened")
+    found = _identify(services, progress, opened)
+    if isinstance(found, Sender):
+        progress.sender = found
+        return None
+    return _unidentified(services, progress, found)
+
+
+def read_stage(services: Services, progress: Progress) -> Ended | None:
+    """Which request this is. Reports inside a seal end here."""
+    opened = progress.opened
+    if opened is None or opened.content is None:
+        raise RuntimeError("nothing was opened")
+    progress.request = read_request(
+        opened.content, opened.outer, limits=services.limits, workdir=services.workdir,
+        random_bytes=services.random_bytes, return_path=progress.message.mail_from or None,
+    )  # fmt: skip
+    if isinstance(progress.request, Report):
+        return _report(services, progress, progress.request, authenticated=True)
+    progress.mail_message_id = progress.request.envelope.message_id
+    return None
+
+
+def decide_stage(services: Services, progress: Progress) -> Ended | None:
+    """Identity of the patient, rights, duplicates: the decision, and everything that is written with it."""
+    if progress.request is None or progress.sender is None:
+        raise RuntimeError("nothing was read")
+    with services.database.read() as conn:
+        decision = decide(
+            progress.request, progress.sender, conn=conn, envelope_recipients=progress.message.recipients,
+            now=progress.at, environment=services.settings.gateway.environment,
+        )  # fmt: skip
+        return ended_of(services, progress, decision, conn)
+
+
+def _not_encrypted(services: Services, progress: Progress, opened: Opened) -> Ended:
+    """Signed and not encrypted: a known sender is told exactly, if the signature and the card are good."""
+    why = reason(Problem.NOT_ENCRYPTED.value)
+    if opened.problem is None and opened.content is not None:
+        found = _identify(services, progress, opened)
+        if isinstance(found, Sender):
+            progress.sender = found
+            return _answered(progress, why, found.account, authenticated=True)
+    return _unbelieved(services, progress, why)
+
+
+def _identify(services: Services, progress: Progress, opened: Opened) -> Sender | Unidentified:
+    if opened.content is None:
+        raise RuntimeError("nothing was opened")
+    sender_address = from_address(opened.content, opened.outer, services.limits)
+    if isinstance(sender_address, Reason):
+        return Unidentified(sender_address)
+    verdicts = []
+    with services.database.read() as conn:
+        for signer in opened.signers:
+            one = _signer(services, progress, opened, signer, sender_address, conn)
+            verdicts.append(one)
+    # Every signer verified; one of them answers for From (R-SIGNERS)
+    return next((one for one in verdicts if isinstance(one, Sender)), verdicts[0])
+
+
+def _signer(services, progress, opened, signer: SignatureCheck, sender_address: str, conn):  # type: ignore[no-untyped-def]
+    judgement = services.judge_signer(signer.certificate or b"", opened.certificates, progress.message.received_at)
+    progress.judgement = judgement
+    progress.evidence["card"] = {
+        "verdict": judgement.verdict.value,
+        "at": progress.message.received_at.isoformat(),
+        "checks": [
+            {"check": e.check, "verdict": None if e.verdict is None else e.verdict.value, "text": e.text, **e.details}
+            for e in judgement.evidence
+        ],
+        "chain": [hashlib.sha256(one).hexdigest() for one in judgement.chain],
+        "signing_time": None if signer.signing_time is None else signer.signing_time.isoformat(),
+    }
+    if signer.signing_time is not None:
+        gap = abs(progress.message.received_at - signer.signing_time)
+        if gap > SIGNING_TIME_TOLERANCE:
+            progress.evidence["card"]["flag"] = "R-REPLAY: signing time far from reception"
+    progress.replay_key = _replay_key(signer)
+    found = identify_sender(
+        conn, verdict=judgement.verdict.value, certificate=judgement.certificate, from_address=sender_address
+    )
+    progress.account = found.account
+    return found
+
+
+def _replay_key(signer: SignatureCheck) -> str:
+    """R-REPLAY: certificate, digest and time of one signature."""
+    parts = (signer.certificate or b"", signer.message_digest, str(signer.signing_time).encode())
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def _unidentified(services: Services, progress: Progress, found: Unidentified) -> Ended:
+    verdict = None if progress.judgement is None else progress.judgement.verdict
+    retry_at = None
+    if found.reason.code == REVOCATION_UNKNOWN or verdict is Verdict.REVOCATION_UNKNOWN:
+        delay = timedelta(seconds=services.settings.worker.revocation_retry_seconds)
+        retry_at = progress.at + delay  # I10: held, judged again, never accepted by itself
+    return _answered(progress, found.reason, found.account, authenticated=found.known, retry_at=retry_at)
+
+
+def _unbelieved(services: Services, progress: Progress, why: Reason) -> Ended:
+    """One outcome for whatever fails before the signature is trusted: a neutral answer to a known mailbox (I5)."""
+    return _answered(progress, why, _mailbox_of(services, progress), authenticated=False)
+
+
+def _mailbox_of(services: Services, progress: Progress) -> Account | None:
+    opened = progress.opened
+    if opened is None or progress.message.mail_from == "":
+        return None
+    try:
+        address = single_from(opened.outer, services.limits).lower()
+    except SmimeError:
+        return None
+    with services.database.read() as conn:
+        found = people.by_mailbox(conn, None, address)
+    return found[0] if found else None
+
+
+def _answered(progress: Progress, why: Reason, account: Account | None, *, authenticated: bool, retry_at=None) -> Ended:  # type: ignore[no-untyped-def]
+    deliveries = plan_answer(
+        why, account=account, authenticated=authenticated, message_id=progress.message.id, now=progress.at,
+        new_id=new_id, envelope=None,
+    )  # fmt: skip
+    held = why.outcome in {"held", "deferred"}
+    state = MessageState.HELD if held else MessageState.REFUSED
+    return Ended(state, why, deliveries=tuple(deliveries), retry_at=retry_at)
+
+
+def _report(services: Services, progress: Progress, report: Report, *, authenticated: bool) -> Ended:
+    with services.database.read() as conn:
+        address = None
+        if authenticated and progress.sender is not None:
+            address = progress.sender.account.mailbox
+        elif progress.message.mail_from:
+            address = progress.message.mail_from.lower()
+        done = decide_report(report, conn=conn, from_address=address, authenticated=authenticated)
+        progress.clear = not authenticated
+        progress.evidence["report"] = {"kind": report.kind, "authenticated": done.authenticated}
+        return ended_of(services, progress, done, conn)
+
+
+def _opened_evidence(opened: Opened) -> dict[str, object]:
+    return {
+        "layers": [{"kind": one.kind, **one.algorithms, **one.details} for one in opened.layers],
+        "encrypted": opened.encrypted,
+        "decrypted": opened.decrypted,
+        "signed": opened.signed,
+        "intact": opened.intact,
+        "findings": list(opened.findings),
+        "problem": None if opened.problem is None else opened.problem.value,
+        "detail": opened.detail,
+        "content_sha256": None if opened.content is None else opened.content.sha256,
+    }
+
+
+def _detail(opened: Opened) -> dict[str, str]:
+    if opened.detail is None:
+        return {}
+    return {"limit" if opened.problem is Problem.LIMIT else "detail": opened.detail}
+
+
+__all__ = ["NotUnderstood", "decide_stage", "identify_stage", "open_stage", "read_stage"]
