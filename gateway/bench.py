@@ -31,7 +31,8 @@ INGESTED = {50_000: 400, 10_000_000: 16}
 
 def alternate(first: Callable[[], None], second: Callable[[], None], rounds: int) -> tuple[float, float]:
     """Median seconds of both, run in turns after one round to warm up."""
-    first(), second()
+    first()
+    second()
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for run, into in ((first, times[0]), (second, times[1])):
@@ -100,10 +101,11 @@ def tables(result: dict[str, Any]) -> str:
         for row in result["smime"]
     ]
     memory = result["memory"]
+    over, idle = memory["over_idle"] / (1 << 20), memory["idle"] / (1 << 20)
+    said = f"{over:.1f} MiB over {idle:.0f} MiB idle, {memory['seconds']:.2f} s"
     lines += [
         "",
-        f"Memory over idle for one message of {_size(memory['size'])}: {memory['over_idle'] / (1 << 20):.1f} MiB "
-        f"(idle {memory['idle'] / (1 << 20):.0f} MiB), {memory['seconds']:.2f} s.",
+        f"One message of {_size(memory['size'])}: {said}.",
         "", "| server | message | messages/s | MB/s |", "|---|---|---|---|",
     ]  # fmt: skip
     lines += [

@@ -1,4 +1,4 @@
-"""Ingest: the door against Postfix's smtp-sink (discards) and stock aiosmtpd (discards); the door fsyncs and commits."""
+"""Ingest: our door, which fsyncs and commits, against smtp-sink and stock aiosmtpd, which throw everything away."""
 
 from __future__ import annotations
 
