@@ -41,12 +41,13 @@ def plan_answer(
             parameters |= receipt_parameters(envelope, "processed/error" if why.outcome == "refused" else "")
         if parameters.get("mdn") == "":
             del parameters["mdn"]  # held: neither processed nor failed yet
-    key = f"{message_id}:answer:{account.id}" if authenticated else f"neutral:{account.id}:{now:%Y%m%d}"
+    # A message that is held first and refused later is told both; the same answer is told once
+    key = f"{message_id}:answer:{account.id}:{why.code}" if authenticated else f"neutral:{account.id}:{now:%Y%m%d}"
     return [
         Delivery(
             id=new_id(),
             dedupe_key=key,
-            kind="held" if authenticated and why.outcome == "held" else "refusal",
+            kind="held" if authenticated and why.outcome in {"held", "deferred"} else "refusal",
             mailbox=account.mailbox,
             account=account.id,
             folder=folder if authenticated else None,

@@ -41,9 +41,11 @@ def test_identity_finds_the_folder(kit: Any, to: list[str]) -> None:
 def test_reference_in_the_subject(kit: Any) -> None:
     """The folder's reference in the subject must agree with the identity."""
     with kit.database.read() as conn:
-        right, wrong = (folders.folder(conn, one).reference for one in ("f0", "f1"))
-    for reference, expected in ((right, "Filed"), (wrong, "Held")):
-        mail = kit.mail(("IHE_XDM.zip", "application/zip", kit.xdm()), headers=(("Subject", f"Re: [{reference}]"),))
+        right, wrong = sorted(folders.list_folders(conn), key=lambda one: one.id)
+    for named, expected in ((right, "Filed"), (wrong, "Held")):
+        mail = kit.mail(
+            ("IHE_XDM.zip", "application/zip", kit.xdm()), headers=(("Subject", f"Re: [{named.reference}]"),)
+        )
         decision = kit.decide(kit.read(mail), to=["passerelle@gateway.test"])
         assert type(decision).__name__ == expected
 
@@ -220,7 +222,8 @@ def test_replacement(kit: Any) -> None:
     (new,) = kit.settle(decision)
     assert new.supersedes == first.id
     with kit.database.read() as conn:
-        assert store.document(conn, first.id).status is DocumentStatus.SUPERSEDED
+        found = {one.id: one.status for one in store.documents(conn, "f0")}
+    assert found == {first.id: DocumentStatus.SUPERSEDED, new.id: DocumentStatus.CURRENT}
     assert isinstance(kit.decide(kit.deposit(second)), Filed)
 
 

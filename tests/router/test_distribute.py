@@ -233,6 +233,9 @@ def test_answers(kit: Any, people_of: Any, constants: Any) -> None:
     assert (told.kind, told.reason, dict(told.parameters)["ans"]) == ("refusal", "D2R-MAN01", "906")
     (held,) = plan_answer(reason("902"), account=people_of["dra"], authenticated=True, **options)
     assert (held.kind, held.reason) == ("held", "902")
+    (waiting,) = plan_answer(reason("D2R-CRL03"), account=people_of["dra"], authenticated=True, **options)
+    assert waiting.kind == "held"
+    assert waiting.dedupe_key != held.dedupe_key
     neutral = [
         plan_answer(reason(code), account=people_of["dra"], authenticated=False, **{**options, "message_id": code})
         for code in ("D2R-SIG02", "D2R-OPN01", "D2R-CRL02")

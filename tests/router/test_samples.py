@@ -55,8 +55,11 @@ def test_second_version_of_a_result(kit: Any, shared: Path) -> None:
     (two,) = kit.settle(kit.decide(deposit(kit, second, patched)))
     assert two.supersedes == one.id
     with kit.database.read() as conn:
-        assert store.document(conn, one.id).status is DocumentStatus.SUPERSEDED
-        assert store.document(conn, two.id).status is DocumentStatus.CURRENT
+        found = store.documents(conn, "f0")
+    assert {each.id: each.status for each in found} == {
+        one.id: DocumentStatus.SUPERSEDED,
+        two.id: DocumentStatus.CURRENT,
+    }
 
 
 @given(st.text(max_size=60))
