@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, formataddr, getaddresses
+from functools import lru_cache
 
 from dcc.smime.errors import SmimeError
 
@@ -62,12 +63,16 @@ def encoded(name: str, value: str) -> str:
     if any(sign in name or sign in value for sign in FORBIDDEN):
         raise HeaderInjection("a header value holds a line end")
     if name.lower() in STRUCTURED:
-        pairs = getaddresses([value])
-        shown = [_mailbox(*pair) for pair in pairs if pair[1]]
-        return ",\r\n ".join(shown) if shown else value.encode("ascii", "replace").decode()
+        return _mailboxes(value)
     if value.isascii():
         return value if len(value) + len(name) < LINE else _folded(value, len(name) + 2)
     return Header(value, "utf-8", 76, name).encode(linesep="\r\n")
+
+
+@lru_cache(maxsize=256)  # the gateway's own address, and each reader's, three times in every mail
+def _mailboxes(value: str) -> str:
+    shown = [_mailbox(*pair) for pair in getaddresses([value]) if pair[1]]
+    return ",\r\n ".join(shown) if shown else value.encode("ascii", "replace").decode()
 
 
 def _mailbox(shown: str, address: str) -> str:
