@@ -1,0 +1,107 @@
+"""What the door needs from the rest: known recipients, room, and a durable place for each message (I1)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from dcc.gateway.checkpoint import checkpoint
+from dcc.gateway.services import Services
+from dcc.mailbox import folders, messages, people
+from dcc.mailbox.records import Message, MessageState
+from dcc.mailbox.rows import new_id
+from dcc.mailbox.spool import SpoolWriter
+
+READY_SECONDS = 1.0  # how long an answer about room and queue is used again
+
+
+class Room(StrEnum):
+    """Whether the gateway can take another message now."""
+
+    YES = "yes"
+    DISK_FULL = "disk_full"
+    QUEUE_FULL = "queue_full"
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeEnvelope:
+    """The envelope of one transaction. `mail_from` is empty for the null sender; `tls` the protocol or None."""
+
+    peer: str
+    helo: str
+    tls: str | None
+    mail_from: str
+    recipients: tuple[str, ...]
+
+
+class Intake:
+    """Puts messages into spool and database; called from threads, never from the event loop."""
+
+    def __init__(self, services: Services, clock: Callable[[], datetime]) -> None:
+        self._services = services
+        self._clock = clock
+        self._checked = 0.0
+        self._room = Room.YES
+
+    def recipient_known(self, address: str) -> bool:
+        """Whether this is the gateway's address, a network's, or a folder's."""
+        wanted = address.lower()
+        if wanted == self._services.settings.gateway.address:
+            return True
+        with self._services.database.read() as conn:
+            return people.network_by_address(conn, wanted) is not None or folders.folder(conn, wanted) is not None
+
+    def room(self) -> Room:
+        """Free disk and depth of the queue, looked at once a second at most."""
+        now = time.monotonic()
+        if now - self._checked >= READY_SECONDS:
+            self._checked = now
+            self._room = self._look()
+        return self._room
+
+    def _look(self) -> Room:
+        limits = self._services.settings.smtp
+        if self._services.spool.free_bytes() < limits.free_disk_bytes:
+            return Room.DISK_FULL
+        with self._services.database.read() as conn:
+            depth = messages.queue_depth(conn)
+        return Room.QUEUE_FULL if depth >= limits.queue_high_water else Room.YES
+
+    def begin(self, envelope: IntakeEnvelope) -> SpoolWriter:
+        """Begin a message; our own Received field stands in front of its bytes. Raises StorageFull."""
+        writer = self._services.spool.create(new_id(self._services.random_bytes))
+        writer.write_front(self._received(envelope, writer.message_id))
+        return writer
+
+    def commit(self, envelope: IntakeEnvelope, writer: SpoolWriter) -> str:
+        """Make it durable: file, then row. Returns the id for the `250`, the first one for a retransmission."""
+        now = self._clock()
+        writer.commit()
+        checkpoint("after-rename")
+        message = Message(
+            id=writer.message_id, received_at=now, size=writer.size, sha256=writer.sha256,
+            mail_from=envelope.mail_from, recipients=envelope.recipients, peer=envelope.peer,
+            state=MessageState.RECEIVED, due=now,
+        )  # fmt: skip
+        try:
+            with self._services.database.begin() as conn:
+                known = messages.insert_received(conn, message)
+        except BaseException:
+            self._services.spool.remove(writer.message_id)  # nobody was told that we have it
+            raise
+        checkpoint("after-row")
+        if known != writer.message_id:
+            self._services.spool.remove(writer.message_id)
+        self._services.wake.set()
+        return known
+
+    def _received(self, envelope: IntakeEnvelope, message_id: str) -> bytes:
+        """RFC 5321 §4.4, without any address of a person."""
+        kind = "ESMTP" if envelope.tls is None else "ESMTPS"
+        domain = self._services.settings.gateway.address.rpartition("@")[2]
+        at = self._clock().strftime("%a, %d %b %Y %H:%M:%S +0000")
+        helo = "".join(sign for sign in envelope.helo[:120] if sign.isalnum() or sign in ".-_[]:") or "unknown"
+        return f"Received: from {helo} by {domain} with {kind}\r\n\tid {message_id}; {at}\r\n".encode()

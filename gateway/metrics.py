@@ -1,0 +1,71 @@
+"""Metrics: every series exists at 0 before the first event; no address and no patient in a label."""
+
+from __future__ import annotations
+
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from dcc.mailbox.records import ENDS, DeliveryState, MessageState
+from dcc.router.reasons import table
+
+REPLIES = ("250", "451", "452", "550", "552", "554")
+STAGES = ("opened", "identified", "read", "decided", "settled")
+
+
+class Metrics:
+    """The series of one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.received = Counter("dcc_messages_received", "Messages answered with 250", registry=self.registry)
+        self.rejected = Counter("dcc_smtp_rejected", "SMTP refusals by code", ["code"], registry=self.registry)
+        self.connections = Gauge("dcc_smtp_connections", "Open SMTP connections", registry=self.registry)
+        self.refused_connections = Counter(
+            "dcc_smtp_connections_refused", "Connections refused for being too many", registry=self.registry
+        )
+        self.ended = Counter(
+            "dcc_messages_ended", "Messages by end and reason", ["state", "code"], registry=self.registry
+        )
+        self.deliveries = Counter("dcc_deliveries", "Outgoing mails by state", ["state"], registry=self.registry)
+        self.queue = Gauge("dcc_queue_depth", "Messages by state", ["state"], registry=self.registry)
+        self.queue_age = Gauge(
+            "dcc_queue_oldest_seconds", "Age of the oldest message by state", ["state"], registry=self.registry
+        )
+        self.outbox = Gauge("dcc_outbox_depth", "Mails owed", registry=self.registry)
+        self.outbox_age = Gauge("dcc_outbox_oldest_seconds", "Age of the oldest mail owed", registry=self.registry)
+        self.crl_age = Gauge("dcc_crl_oldest_hours", "Age of the oldest opposition list held", registry=self.registry)
+        self.free_disk = Gauge("dcc_spool_free_bytes", "Free disk of the spool", registry=self.registry)
+        self.stage = Histogram("dcc_stage_seconds", "Duration of a stage", ["stage"], registry=self.registry)
+        for code in REPLIES[1:]:
+            self.rejected.labels(code=code)
+        for state in ENDS:
+            self.ended.labels(state=state.value, code="")
+        for code, entry in table().items():
+            if entry.outcome in {"refused", "held"}:
+                self.ended.labels(state=entry.outcome, code=code)
+        for delivery_state in DeliveryState:
+            self.deliveries.labels(state=delivery_state.value)
+        for message_state in MessageState:
+            self.queue.labels(state=message_state.value)
+            self.queue_age.labels(state=message_state.value)
+        for stage in STAGES:
+            self.stage.labels(stage=stage)
+
+    def answered(self, reply: str) -> None:
+        """Count the reply to one message."""
+        if reply.startswith("250"):
+            self.received.inc()
+        else:
+            self.rejected.labels(code=reply[:3]).inc()
+
+    def count_end(self, state: MessageState, code: str | None) -> None:
+        """Count the end of one message."""
+        self.ended.labels(state=state.value, code=code or "").inc()
+
+
+def start_metrics(host: str, port: int, metrics: Metrics) -> tuple[WSGIServer, Thread, str]:
+    """Serve the series over HTTP on a local port; returns (server, thread, "host:port")."""
+    server, thread = start_http_server(port, host, metrics.registry)
+    return server, thread, f"{host}:{server.server_port}"
