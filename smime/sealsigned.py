@@ -42,7 +42,7 @@ CAPABILITIES = (
 
 
 class NotVerified(SmimeError):
-    """The signature just made does not verify with the signer's certificate."""
+    """The signature just made does not verify with the signer's certificate, or that certificate may not sign."""
 
 
 @dataclass(slots=True)
@@ -252,7 +252,15 @@ _OPAQUE_HEAD = (
 
 @lru_cache(maxsize=16)
 def _public_key(certificate: bytes) -> object:
-    return x509.load_der_x509_certificate(certificate).public_key()
+    """The key of a certificate that may sign mail: digitalSignature or nonRepudiation (RFC 8550 §4.4.2, R-USAGE)."""
+    loaded = x509.load_der_x509_certificate(certificate)
+    try:
+        usage = loaded.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return loaded.public_key()
+    if not (usage.digital_signature or usage.content_commitment):
+        raise NotVerified("the signer's certificate is not made for signatures")
+    return loaded.public_key()
 
 
 def _self_signed(certificate: bytes) -> bool:

@@ -6,17 +6,19 @@ import base64
 import io
 import os
 import re
+import tracemalloc
 from datetime import timedelta
 from email import message_from_bytes, policy
 
 import pytest
 from asn1crypto import cms
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dcc.smime.headerprotection import HeaderInjection
 from dcc.smime.keys import KeyPair
-from dcc.smime.limits import Limits
 from dcc.smime.open import open_message
-from dcc.smime.seal import Profile
+from dcc.smime.seal import Profile, key_signer, seal
 from dcc.smime.sealenveloped import MixedRecipients, UnusableRecipient
 from dcc.smime.sealsigned import NotVerified
 from dcc.smime.segments import FileSegment
@@ -24,12 +26,14 @@ from throwaway import (
     CONTENT,
     ENCRYPT,
     NOW,
+    TEXT,
     intermediate,
     mail_headers,
     opened,
     pair,
     root,
     sealed,
+    seeded,
 )
 
 SIGNERS = ("rsa", "p256", "p384", "p521")
@@ -257,6 +261,44 @@ def test_self_verification() -> None:
         sealed(signer=false)
 
 
+def test_r_usage_signer() -> None:
+    """An encryption certificate signs nothing (R-USAGE: the signing key never decrypts, and conversely)."""
+    with pytest.raises(NotVerified):
+        sealed(signer=pair("rsa", ENCRYPT, "gateway"))
+
+
+def test_constant_memory() -> None:
+    """A body of 48 MB is sealed with a few blocks in memory, never held."""
+
+    class Zeros(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            return bytes(size)
+
+        def seek(self, offset: int, whence: int = 0) -> int:
+            return offset
+
+    segment = FileSegment(Zeros, 0, 48_000_000)  # type: ignore[arg-type]
+    out = Zeros()
+    out.write = len  # type: ignore[method-assign, assignment]
+    tracemalloc.start()
+    try:
+        seal(
+            mail_headers(), [segment], TEXT, signer=key_signer(pair()), out=out, random_bytes=os.urandom,  # type: ignore[arg-type]
+            recipient=pair("rsa", ENCRYPT, "reader").certificate,
+        )  # fmt: skip
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.binary(max_size=5000), max_size=5), st.sampled_from(["aes256-cbc", "aes256-gcm"]), st.booleans())
+def test_any_body(pieces: list[bytes], cipher: str, detached: bool) -> None:
+    """Any octets in any pieces come out as they went in (a body that would end early in a boundary cannot occur)."""
+    mail, _ = sealed(Profile(cipher=cipher, detached=detached), body=tuple(pieces))  # type: ignore[arg-type]
+    assert content_of(opened(mail)) == b"".join(pieces)
+
+
 def test_date_is_signing_time() -> None:
     """The Date outside, the Date inside and signingTime are one reading of the clock."""
     at = NOW - timedelta(hours=3)
@@ -269,19 +311,16 @@ def test_date_is_signing_time() -> None:
 
 def test_boundaries_and_keys_are_fresh() -> None:
     """Two seals of one mail share neither content key, vector nor boundary."""
-    first, second = (open_random(seed) for seed in (1, 2))
+    first, second = (sealed_with(seed) for seed in (1, 2))
     assert first != second
 
 
-def open_random(seed: int) -> bytes:
-    from dcc.smime.seal import key_signer, seal
-    from throwaway import TEXT, seeded
-
+def sealed_with(seed: int) -> bytes:
     out = io.BytesIO()
+    reader = pair("rsa", ENCRYPT, "reader")
     seal(
         mail_headers(), [CONTENT], TEXT, signer=key_signer(pair()), out=out, random_bytes=seeded(seed),
-        recipient=pair("rsa", ENCRYPT, "reader").certificate,
+        recipient=reader.certificate,
     )  # fmt: skip
-    found = open_message(io.BytesIO(out.getvalue()), keys=[pair("rsa", ENCRYPT, "reader")], limits=Limits())
-    assert found.intact
+    assert open_message(io.BytesIO(out.getvalue()), keys=[reader]).intact
     return out.getvalue().partition(b"\r\n\r\n")[2]
