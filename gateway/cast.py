@@ -86,7 +86,7 @@ def _identities(pki: LookAlikePki, person: cast.Person, number: int, now: dateti
         department, name, idnst = person.structure
         made = {
             usage: pki.issue_organisation(
-                idnst=idnst, name=name, department=department, common_name=f"automate-{usage}", usage=usage,  # type: ignore[arg-type]
+                idnst=idnst, name=name, department=department, common_name=f"automate-{usage}", usage=usage,
                 not_before=start, not_after=end,
             )
             for usage in ("SIGN", "CONF", "AUTH_CLI")

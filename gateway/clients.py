@@ -166,7 +166,7 @@ def report_entity(text: str, attachments: Sequence[tuple[str, str, bytes]]) -> b
         maintype, _, subtype = media_type.partition("/")
         message.add_attachment(octets, maintype=maintype, subtype=subtype, filename=name)
     del message["MIME-Version"]
-    return message.as_bytes()
+    return bytes(message.as_bytes())
 
 
 def _recipient(certificate: bytes, key: bytes) -> cms.RecipientInfo:

@@ -1,4 +1,4 @@
-"""One SMTP session: aiosmtpd with its own streaming DATA, limits, replies and privacy (facts: mail §1, defects A to L)."""
+"""One SMTP session: aiosmtpd with its own streaming DATA, limits, replies and privacy (facts: mail §1, A to L)."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Session_(SMTP):
         except TimeoutError:
             if self.transport is not None:
                 self.transport.close()
-            if self._original_transport is not None:
+            if isinstance(self._original_transport, asyncio.WriteTransport):
                 self._original_transport.abort()
             raise asyncio.CancelledError from None
 
@@ -124,7 +124,7 @@ class Session_(SMTP):
             reply = await self._receive(self._intake_envelope(self.envelope))
         finally:
             self.in_data = False
-        self._set_post_data_state()
+        self._set_post_data_state()  # type: ignore[no-untyped-call]
         if reply is not None:
             self._door.metrics.answered(reply)
             await self.push(reply)

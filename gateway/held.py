@@ -1,0 +1,70 @@
+"""What a person decides about a held message: worked on again, or refused; each under a name and audited."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from dcc.gateway.services import Services
+from dcc.mailbox import messages, outbox, people
+from dcc.mailbox.records import AuditRecord, Message, MessageState
+from dcc.mailbox.rows import new_id
+from dcc.router.answer import plan_answer
+from dcc.router.reasons import reason
+
+RECHECKED = "D2R-CRL03"
+
+
+def release_held(services: Services, message_id: str, operator: str, now: datetime) -> bool:
+    """Put a held message back: every check is made again from its received bytes. False when it is not held."""
+    with services.database.begin() as conn:
+        message = messages.get(conn, message_id)
+        if message is None or not messages.reopen(conn, message_id, now=now):
+            return False
+        services.audit.append(conn, _record(message, f"operator:{operator}", "operator:message:released", now))
+    services.wake.set()
+    return True
+
+
+def refuse_held(services: Services, message_id: str, operator: str, now: datetime) -> bool:
+    """Refuse a held message; a known sender is told. False when it is not held."""
+    why = reason("D2R-OPR01")
+    with services.database.begin() as conn:
+        message = messages.get(conn, message_id)
+        if message is None or message.state is not MessageState.HELD:
+            return False
+        account = None if message.signer is None else people.get_account(conn, message.signer)
+        messages.settle(
+            conn, message_id, expected=MessageState.HELD, end=MessageState.REFUSED, now=now, stages=message.stages,
+            reason_code=why.code, reason_parameters=why.parameters,
+        )  # fmt: skip
+        outbox.enqueue_all(
+            conn,
+            plan_answer(
+                why, account=account, authenticated=account is not None, message_id=message_id, now=now, new_id=new_id,
+                folder=message.folder,
+            ),
+        )  # fmt: skip
+        services.audit.append(conn, _record(message, f"operator:{operator}", "operator:message:refused", now, why.code))
+    services.wake_relay.set()
+    return True
+
+
+def recheck_due(services: Services, now: datetime) -> int:
+    """Held because revocation was unknown, and due: worked on again (I10: never accepted by itself). How many."""
+    with services.database.read() as conn:
+        due = messages.due_for_retry(conn, code=RECHECKED, now=now)
+    for message_id in due:
+        with services.database.begin() as conn:
+            message = messages.get(conn, message_id)
+            if message is not None and messages.reopen(conn, message_id, now=now):
+                services.audit.append(conn, _record(message, "gateway", "gateway:message:rechecked", now))
+    if due:
+        services.wake.set()
+    return len(due)
+
+
+def _record(message: Message, actor: str, tag: str, now: datetime, code: str | None = None) -> AuditRecord:
+    return AuditRecord(
+        at=now, tag=tag, actor=actor, certificate=None, message=message.id, mail_message_id=None, folder=message.folder,
+        document=None, decision="done", code=code,
+    )  # fmt: skip
