@@ -17,7 +17,7 @@ _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss", "-": " ", "'": "
 
 def normal(text: str | None) -> str:
     """A name without its typography: case, accents, hyphens, apostrophes and spaces only (facts §7)."""
-    plain = unicodedata.normalize("NFKD", (text or "").casefold())
+    plain = unicodedata.normalize("NFD", unicodedata.normalize("NFD", text or "").casefold())
     plain = "".join(sign for sign in plain if not unicodedata.combining(sign)).translate(_LIGATURES)
     return " ".join(plain.split())
 

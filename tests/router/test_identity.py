@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcc.router.identity import check_form, check_match, differing_traits, key_is_right, normal
@@ -106,6 +106,7 @@ def test_local_identity_must_be_qualified(constants: Any, status: str) -> None:
     assert (why.code, why.outcome, why.ans) == ("D2R-IDN01", "held", "906")
 
 
+@settings(max_examples=500)
 @given(st.text(max_size=30))
 def test_normal_form_is_stable(text: str) -> None:
     """Normalising twice changes nothing."""
