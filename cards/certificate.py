@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from asn1crypto import core, pem
@@ -76,10 +77,13 @@ class CardCertificate:
 
 def read_certificate(data: bytes) -> CardCertificate:
     """Read exactly one certificate, DER or PEM. Raises Unparseable, with a sentence."""
-    der = _one_der(data)
+    return _read_der(_one_der(data))
+
+
+@lru_cache(maxsize=512)  # the same cards and readers come again with every mail; 3 ms each time otherwise
+def _read_der(der: bytes) -> CardCertificate:
     try:
-        parsed = asn1.Certificate.load(der, strict=True)
-        return _read(der, parsed)
+        return _read(der, asn1.Certificate.load(der, strict=True))
     except BROKEN as error:
         raise Unparseable("ce n'est pas un certificat X.509 lisible") from error
 
