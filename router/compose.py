@@ -1,0 +1,236 @@
+"""The mail that one delivery means: who it is for, what it says, what it carries (facts: clinical §3, §12)."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dcc.mailbox import documents as store
+from dcc.mailbox import folders, people
+from dcc.mailbox.records import Account, Delivery, Document, Folder, Network, Patient
+from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head
+from dcc.router.doctypes import document_type
+from dcc.router.reasons import reason
+from dcc.smime.headerprotection import MailHeaders
+from dcc.smime.segments import Body
+from dcc.templates.render import Rendered, render
+
+LABEL_LENGTH = 40  # ECO.2.1.3
+ALREADY = "D2R-DUP00"
+
+
+class NothingToSay(Exception):
+    """The delivery's account, folder or documents are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """One mail before it is sealed. `encrypt_to` None: signed only, and it holds no content."""
+
+    headers: MailHeaders
+    content: Body
+    content_headers: tuple[tuple[str, str], ...]
+    encrypt_to: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Composer:
+    """Composes deliveries of one gateway."""
+
+    address: str  # the gateway's own
+    name: str
+    product: str  # X-MSS-NIL
+    encoded: EncodedDeposits
+    random_bytes: Callable[[int], bytes]
+
+    def compose(
+        self, delivery: Delivery, *, conn: Connection, kind: str, why: str | None, encrypt: bool, now: datetime
+    ) -> Composed:
+        """The mail. `kind` may be "notice" where a report was owed; `why` its reason. Raises NothingToSay."""
+        account = None if delivery.account is None else people.get_account(conn, delivery.account)
+        if account is None:
+            raise NothingToSay("no account")
+        network = people.get_network(conn, account.network)
+        folder = None if delivery.folder is None else folders.folder(conn, delivery.folder)
+        if network is None:
+            raise NothingToSay("no network")
+        found = store.some(conn, delivery.documents)
+        sealed = encrypt and account.encryption_certificate is not None
+        message_id = delivery.message_id or self._message_id(delivery)
+        if kind == "report":
+            return self._report(delivery, account, network, folder, found, conn, message_id, now)
+        words = render(kind, account.language, _context(delivery, network, folder, found, sealed, why))
+        parts: Sequence[EncodedPart] = ()
+        body, content_headers = self._mail(words, parts, _receipt(delivery, self.address, account) if sealed else None)
+        headers = self._headers(account, network, words.subject, message_id, now, ())
+        return Composed(headers, body, content_headers, account.encryption_certificate if sealed else None)
+
+    def _report(
+        self,
+        delivery: Delivery,
+        account: Account,
+        network: Network,
+        folder: Folder | None,
+        found: Sequence[Document],
+        conn: Connection,
+        message_id: str,
+        now: datetime,
+    ) -> Composed:
+        if folder is None or not found:
+            raise NothingToSay("no folder or documents")
+        patient = folders.patient(conn, folder.patient)
+        depositor = people.get_account(conn, found[0].depositor)
+        if patient is None or depositor is None:
+            raise NothingToSay("no patient")
+        context = {
+            "subject": mss_subject(found, patient),
+            "folder": folder,
+            "network": network,
+            "documents": [_shown(one) for one in found],
+            "depositor": _name(depositor),
+            "replaces": dict(delivery.parameters).get("replaces") == "1",
+        }
+        words = render("report", account.language, context)
+        body, content_headers = self._mail(words, self.encoded.parts(found), None)
+        extra = (
+            ("X-MSS-CODECDA", ",".join(one.type_code for one in found)),  # ECO.2.4.1
+            ("X-MSS-INS", "O" if patient.status == "QUAL" else "N"),  # ECO.2.4.2
+            ("X-MSS-NIL", self.product),  # ECO.2.4.3
+        )
+        headers = self._headers(account, network, words.subject, message_id, now, extra)
+        return Composed(headers, body, content_headers, account.encryption_certificate)
+
+    def _headers(
+        self,
+        account: Account,
+        network: Network,
+        subject: str,
+        message_id: str,
+        now: datetime,
+        extra: tuple[tuple[str, str], ...],
+    ) -> MailHeaders:
+        inside = extra or (("X-MSS-NIL", self.product),)
+        return MailHeaders(
+            from_=f"{network.name} <{network.address}>",
+            to=account.mailbox,
+            subject=subject,
+            date=now,
+            message_id=message_id,
+            extra=inside,
+            outer_extra=(("Auto-Submitted", "auto-generated"),),  # RFC 3834 §5
+        )
+
+    def _message_id(self, delivery: Delivery) -> str:
+        return f"<{delivery.id}@{self.address.rpartition('@')[2]}>"
+
+    def _mail(
+        self, words: Rendered, parts: Sequence[EncodedPart], receipt: bytes | None
+    ) -> tuple[Body, tuple[tuple[str, str], ...]]:
+        boundary = f"=_{self.random_bytes(18).hex()}"
+        inner = f"=_{self.random_bytes(18).hex()}"
+        text = (
+            f"--{inner}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            f"{_base64(words.text)}--{inner}\r\nContent-Type: text/html; charset=utf-8\r\n"
+            f"Content-Transfer-Encoding: base64\r\n\r\n{_base64(words.html)}--{inner}--\r\n"
+        )
+        if receipt is not None:
+            head = (
+                f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+            )
+            report = head.encode() + _base64(words.text).encode() + f"--{boundary}\r\n".encode() + receipt
+            kind = f'multipart/report; report-type=disposition-notification; boundary="{boundary}"'
+            return [report + f"--{boundary}--\r\n".encode()], (("Content-Type", kind),)
+        if not parts:
+            return [text.encode()], (("Content-Type", f'multipart/alternative; boundary="{inner}"'),)
+        start = f'--{boundary}\r\nContent-Type: multipart/alternative; boundary="{inner}"\r\n\r\n{text}'
+        body: list[bytes | Any] = [start.encode()]
+        for part in parts:
+            body.append(f"\r\n--{boundary}\r\n".encode() + attachment_head(part.name, part.media_type))
+            body.append(part.segment)
+        body.append(f"\r\n--{boundary}--\r\n".encode())
+        return body, (("Content-Type", f'multipart/mixed; boundary="{boundary}"'),)
+
+
+def mss_subject(found: Sequence[Document], patient: Patient) -> str:
+    """`XDM/1.0/DDM+<label> <NOM> <prénom> <date>`: label cut at 40, capitals, no accents (ECO.2.1.3)."""
+    label = f"{len(found)} documents" if len(found) > 1 else _label(found[0])[:LABEL_LENGTH]
+    name = without_accents(patient.birth_name).upper()
+    given = without_accents(patient.given_names[0] if patient.given_names else "")
+    return f"XDM/1.0/DDM+{without_accents(label)} {name} {given} {patient.birth_date:%d/%m/%Y}"
+
+
+def without_accents(text: str) -> str:
+    """Letters without their accents, ligatures apart."""
+    plain = text.replace("œ", "oe").replace("Œ", "OE").replace("æ", "ae").replace("Æ", "AE").replace("’", "'")
+    return "".join(sign for sign in unicodedata.normalize("NFD", plain) if not unicodedata.combining(sign))
+
+
+def _label(document: Document) -> str:
+    found = document_type(document.type_code, document.type_system)
+    return document.title if found is None else found.label
+
+
+def _shown(document: Document) -> dict[str, str | None]:
+    return {"label": _label(document), "author": document.author_name}
+
+
+def _name(account: Account) -> str:
+    if account.kind == "organisation":
+        return account.mailbox
+    return f"{account.given_name or ''} {account.family_name or ''}".strip()
+
+
+def _context(
+    delivery: Delivery,
+    network: Network,
+    folder: Folder | None,
+    found: Sequence[Document],
+    sealed: bool,
+    why: str | None,
+) -> dict[str, Any]:
+    parameters = dict(delivery.parameters)
+    code = delivery.reason
+    told = None if code is None else reason(code, **parameters)
+    return {
+        "network": network,
+        "folder": folder,
+        "documents": [_shown(one) for one in found],
+        "sealed": sealed,
+        "why": why or code,
+        "already": code == ALREADY,
+        "without_mandate": parameters.get("without_mandate"),
+        "message": delivery.message,
+        "code": code,
+        "sentence": "" if told is None else told.sender_fr,
+        "sentence_en": "" if told is None else told.sender_en,
+    }
+
+
+def _receipt(delivery: Delivery, gateway: str, account: Account) -> bytes | None:
+    """The machine part of a receipt, when one was asked for (RFC 8098 §3; volet LPS/MSS v1.1.3)."""
+    parameters = dict(delivery.parameters)
+    disposition, original = parameters.get("mdn"), parameters.get("original_message_id")
+    if not disposition or not original or any(sign in original for sign in "\r\n"):
+        return None
+    lines = [
+        f"Reporting-UA: {gateway.rpartition('@')[2]}; DCC gateway",
+        f"Final-Recipient: rfc822;{gateway}",
+        f"Original-Message-ID: {original}",
+        f"Disposition: automatic-action/MDN-sent-automatically; {disposition}",
+    ]
+    if disposition == "processed/error" and delivery.reason is not None:
+        ans = parameters.get("ans", "906")
+        lines.append(f"Error: {ans}^{without_accents(reason(ans).sender_fr)[:200]}^applicationErrorCondition")
+    del account
+    return ("Content-Type: message/disposition-notification\r\n\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+def _base64(text: str) -> str:
+    from dcc.smime.transfer import lines_of
+
+    return lines_of(text.replace("\n", "\r\n").encode()).decode("ascii")
