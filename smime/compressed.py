@@ -36,17 +36,13 @@ def inflate(
     try:
         for piece in stream.octets(stream.next(), ber.OCTET_STRING):
             _inflate_piece(engine, bytes(piece), file, room)
-        if not engine.eof:
-            raise Malformed("compressed data truncated")
-        for _ in range(5):
-            stream.leave()
-        stream.finished()
     except zlib.error as error:
-        file.close()
         raise Malformed("compressed data damaged") from error
-    except BaseException:
-        file.close()
-        raise
+    if not engine.eof:
+        raise Malformed("compressed data truncated")
+    for _ in range(5):
+        stream.leave()
+    stream.finished()
     return file, Layer("compressed", {"compression": "zlib"})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 
 from dcc.smime import algorithms, ber
 from dcc.smime.algorithms import ContentCipher
-from dcc.smime.errors import Malformed, NotOpened, Unsupported
+from dcc.smime.errors import LimitPassed, Malformed, NotOpened, Unsupported
 from dcc.smime.limits import Limits
 from dcc.smime.recipients import OurKey, Selected, select
 from dcc.smime.verdict import Layer
@@ -22,6 +22,15 @@ from dcc.smime.workfile import WorkFile
 TAG_OCTETS = 16  # R-GCM: no shorter tag
 NONCE_OCTETS = 12
 BLOCK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Decrypted:
+    """The plaintext of one layer, the layer, and the key of ours that opened it."""
+
+    file: WorkFile
+    layer: Layer
+    ours: OurKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ def decrypt(
     make_file: Callable[[], WorkFile],
     random_bytes: Callable[[int], bytes],
     allow_legacy: bool,
-) -> tuple[WorkFile, Layer]:
+) -> Decrypted:
     """Decrypt one layer. `open_stream` starts at the ContentInfo, and may be called twice (GCM with attributes).
 
     Raises NotForUs before a recipient is selected; after that only NotOpened, whatever failed (R-ORACLE).
@@ -57,14 +66,15 @@ def decrypt(
         else:
             _cbc(stream, key, algorithm, file)
             _epilogue(stream)
-    except (Malformed, ValueError, InvalidTag) as error:
+    except (Malformed, LimitPassed, ValueError, InvalidTag, UnsupportedAlgorithm) as error:
         file.close()
         raise NotOpened from error
     except BaseException:
         file.close()
         raise
     kind = "auth-enveloped" if authenticated else "enveloped"
-    return file, Layer(kind, {"content": algorithm.cipher.name, "key": selected.transport})
+    layer = Layer(kind, {"content": algorithm.cipher.name, "key": selected.transport})
+    return Decrypted(file, layer, selected.ours)
 
 
 def _prologue(stream: ber.BerStream, limits: Limits) -> Callable[[Sequence[OurKey]], tuple[Selected, _Algorithm]]:
@@ -146,9 +156,8 @@ def _cbc(stream: ber.BerStream, key: bytes, algorithm: _Algorithm, file: WorkFil
 def _updates(context: CipherContext, pieces: Iterator[memoryview], block: int) -> Iterator[memoryview]:
     buffer = bytearray((1 << 17) + 2 * block)
     for piece in pieces:
-        while len(piece):
-            part, piece = piece[: 1 << 17], piece[1 << 17 :]
-            count = context.update_into(part, buffer)
+        for at in range(0, len(piece), 1 << 17):
+            count = context.update_into(piece[at : at + (1 << 17)], buffer)
             if count:
                 yield memoryview(buffer)[:count]
 

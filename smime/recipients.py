@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -22,25 +25,39 @@ X25519 = "1.3.101.110"
 
 
 @dataclass(frozen=True, slots=True)
-class Selected:
-    """A recipient that is a key of ours; `recover` gives the content key, or None when it cannot."""
-
-    pair: KeyPair
-    transport: str
-    recover: Callable[[], bytes | None]
-
-
-@dataclass(frozen=True, slots=True)
 class OurKey:
     """A key pair and the parts of its certificate that recipients are matched by."""
 
     pair: KeyPair
     parts: CertificateParts
 
+    @property
+    def encrypts(self) -> bool:
+        """Whether the certificate's KeyUsage allows encryption to it; without a KeyUsage it does (R-USAGE)."""
+        return _may_encrypt(self.pair.certificate)
+
     @classmethod
     def of(cls, pair: KeyPair) -> OurKey:
         """Slice the certificate once."""
         return cls(pair, parts(pair.certificate))
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A recipient that is a key of ours; `recover` gives the content key, or None when it cannot."""
+
+    ours: OurKey
+    transport: str
+    recover: Callable[[], bytes | None]
+
+
+@lru_cache(maxsize=64)
+def _may_encrypt(certificate: bytes) -> bool:
+    try:
+        usage = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(x509.KeyUsage).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion):
+        return True
+    return usage.key_encipherment or usage.key_agreement
 
 
 def select(infos: bytes, keys: Sequence[OurKey], limits: Limits) -> Selected:
@@ -91,28 +108,28 @@ def _key_transport(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
     encrypted = data[members[3].value : members[3].end]
     key = ours.pair.key
     if not isinstance(key, rsa.RSAPrivateKey):
-        return Selected(ours.pair, "rsa", lambda: None)
+        return Selected(ours, "rsa", lambda: None)
     if name == algorithms.RSA_ENCRYPTION:
-        return Selected(ours.pair, "rsa", lambda: _rsa(key, encrypted, padding.PKCS1v15()))
+        return Selected(ours, "rsa", lambda: _rsa(key, encrypted, padding.PKCS1v15()))
     if name == algorithms.RSA_OAEP:
         scheme = _oaep(data, algorithm[1:], limits)
         label = f"rsa-oaep-{scheme.algorithm.name}" if scheme is not None else "rsa-oaep"
-        return Selected(ours.pair, label, lambda: None if scheme is None else _rsa(key, encrypted, scheme))
-    return Selected(ours.pair, name, lambda: None)
+        return Selected(ours, label, lambda: None if scheme is None else _rsa(key, encrypted, scheme))
+    return Selected(ours, name, lambda: None)
 
 
 def _rsa(key: rsa.RSAPrivateKey, encrypted: bytes, scheme: padding.AsymmetricPadding) -> bytes | None:
     try:
         return key.decrypt(encrypted, scheme)
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         # Also for a ciphertext of the wrong length: that depends on public bytes only, and takes the same path.
         return None
 
 
 def _oaep(data: bytes, parameters: Sequence[ber.Slice], limits: Limits) -> padding.OAEP | None:
     """RSAES-OAEP-params (RFC 4055 §4.1); None when they name what is not accepted."""
-    digest: hashes.HashAlgorithm = hashes.SHA1()
-    mask: hashes.HashAlgorithm = hashes.SHA1()
+    digest: hashes.HashAlgorithm = hashes.SHA1()  # noqa: S303 - the default of RFC 4055 §4.1
+    mask: hashes.HashAlgorithm = hashes.SHA1()  # noqa: S303
     label = b""
     if parameters and parameters[0].tag == ber.SEQUENCE:
         for one in ber.children(data, parameters[0]):
@@ -158,9 +175,8 @@ def _key_agreement(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
         wrap = data[fields[1].start : fields[1].end] if len(fields) > 1 else b""
         originator = _originator_point(data, members[1], limits)
         wrapped = data[encrypted.value : encrypted.end]
-        pair = ours.pair
         label = (algorithms.KEY_AGREEMENTS.get(name) or algorithms.HKDF_AGREEMENTS.get(name) or (name,))[0]
-        return Selected(pair, label, lambda: _agree(pair, name, wrap, originator, ukm, wrapped, limits))
+        return Selected(ours, label, partial(_agree, ours.pair, name, wrap, originator, ukm, wrapped, limits))
     return None
 
 
@@ -191,7 +207,7 @@ def _agree(
         else:
             return None
         return aes_key_unwrap(kek, wrapped)
-    except (KeyError, ValueError, InvalidUnwrap, Malformed):
+    except (KeyError, IndexError, ValueError, InvalidUnwrap, UnsupportedAlgorithm, Malformed, LimitPassed):
         return None
 
 

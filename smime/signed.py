@@ -28,6 +28,11 @@ class SignedLayer:
     content_type: str
     sha256: str
 
+    @property
+    def good(self) -> bool:
+        """At least one signer, and every one intact and valid (R-SIGNERS)."""
+        return bool(self.signers) and all(one.good for one in self.signers)
+
 
 class Digests:
     """Several digests of one stream at once; SHA-256 is always among them."""

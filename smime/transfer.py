@@ -50,6 +50,15 @@ def base64(file: BinaryIO, start: int, end: int, block: int = TEXT_BLOCK) -> Ite
         raise Malformed("truncated base64")
 
 
+def base64_text(text: bytes) -> Iterator[bytes]:
+    """One piece of base64 without white space, whole groups. Raises Malformed."""
+    if text:
+        try:
+            yield binascii.a2b_base64(text, strict_mode=True)
+        except binascii.Error as error:
+            raise Malformed("not base64") from error
+
+
 def quoted_printable(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
     """Quoted-printable, in blocks cut at line ends."""
     held = b""

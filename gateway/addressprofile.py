@@ -1,0 +1,58 @@
+"""The address profile: an S/MIME certificate bound to the From address (RFC 8550 §3, §4.4; R-FROM, R-USAGE)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from asn1crypto import x509 as asn1
+
+from dcc.cards.certificate import CardCertificate
+from dcc.cards.verdict import Evidence, Verdict
+
+SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 §3
+EMAIL_PROTECTION, ANY = "1.3.6.1.5.5.7.3.4", "2.5.29.37.0"
+
+
+class Binding(Enum):
+    """Whether a certificate names an address."""
+
+    NAMED = "named"
+    OTHER = "other"  # it names other addresses
+    NONE = "none"  # it names none
+
+
+def binding(certificate: CardCertificate, address: str) -> Binding:
+    """Compare without case; the subject's emailAddress counts only when there is no subjectAltName (RFC 8550 §3)."""
+    names = {one.lower() for one in (*certificate.addresses, *_international(certificate.der))}
+    if not names:
+        return Binding.NONE
+    return Binding.NAMED if address.lower() in names else Binding.OTHER
+
+
+def _international(der: bytes) -> list[str]:
+    """SmtpUTF8Mailbox names."""
+    value = asn1.Certificate.load(der).subject_alt_name_value
+    found = []
+    for name in value or ():
+        if name.name == "other_name" and name.chosen["type_id"].dotted == SMTP_UTF8_MAILBOX:
+            inner = name.chosen["value"]
+            parsed = inner.parse() if hasattr(inner, "parse") else inner
+            found.append(str(parsed.native))
+    return found
+
+
+def mail_usage(certificate: CardCertificate) -> Evidence:
+    """digitalSignature or nonRepudiation in a KeyUsage, emailProtection in an EKU (RFC 8550 §4.4.2, §4.4.4)."""
+    parsed = asn1.Certificate.load(certificate.der)
+    usage, extended = parsed.key_usage_value, parsed.extended_key_usage_value
+    bits = None if usage is None else set(usage.native)
+    purposes = None if extended is None else {one.dotted for one in extended}
+    if bits is not None and not bits & {"digital_signature", "non_repudiation"}:
+        return Evidence("usage", Verdict.WRONG_USAGE, "ce certificat ne signe pas (KeyUsage)", {"usage": _list(bits)})
+    if purposes is not None and not purposes & {EMAIL_PROTECTION, ANY}:
+        return Evidence("usage", Verdict.WRONG_USAGE, "ce certificat n'est pas pour le courriel (EKU)")
+    return Evidence("usage", None, "signature de courriel")
+
+
+def _list(bits: set[str]) -> str:
+    return ",".join(sorted(bits))

@@ -1,0 +1,259 @@
+"""The verification report of one mail: what smime found, what cards judged, one outcome and its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, BinaryIO
+
+from dcc.cards.certificate import CardCertificate, read_certificate
+from dcc.cards.crl import CrlStore
+from dcc.cards.errors import Unparseable
+from dcc.cards.judge import judge
+from dcc.cards.trust import TrustStore
+from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
+from dcc.gateway.addressprofile import Binding, binding, mail_usage
+from dcc.router.protected import from_address, protected_headers
+from dcc.router.reasons import Reason
+from dcc.router.sender import CARD_REASONS
+from dcc.smime.errors import SmimeError
+from dcc.smime.keys import KeyPair
+from dcc.smime.limits import Limits
+from dcc.smime.open import open_any
+from dcc.smime.verdict import Opened, SignatureCheck
+
+CANDIDATES = 30  # R-PATH: certificates of the mail that a path may use
+SIGNING_TIME_SPREAD = timedelta(days=7)  # R-REPLAY: further from reception is flagged
+DATE_SPREAD = timedelta(hours=1)  # facts/smime.md §9.18: Date agrees with signingTime
+CLOCK_SKEW = timedelta(minutes=5)
+NO_ANCHOR = "D2R-SIG03"
+NOT_THE_ADDRESS = "D2R-ACC02"
+AMBIGUOUS = "D2R-MAL02"
+AUTHENTIC, REFUSED, INDETERMINATE = "authentic", "refused", "indeterminate"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about a mail. `profile`: "card" or "address"; `at` None: the time of `now`."""
+
+    trust: TrustStore
+    crls: CrlStore
+    at: datetime
+    profile: str = "card"
+    keys: Sequence[KeyPair] = ()
+    revocation: bool = True
+    environment: str | None = None
+    allow_legacy: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answers. `trusted` None: could not be found out. Times are aware."""
+
+    outcome: str
+    reason: str | None
+    opened: Opened
+    trusted: bool | None
+    judgement: Judgement | None
+    findings: tuple[str, ...]
+    signing_time: datetime | None
+    profile: str
+    at: datetime
+    from_address: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The JSON document that contract.md fixes, with more beside it."""
+        opened = self.opened
+        content = opened.content
+        return {
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "layers": [{"kind": one.kind, "algorithms": dict(one.algorithms), **one.details} for one in opened.layers],
+            "encrypted": opened.encrypted,
+            "decrypted": opened.decrypted,
+            "signed": opened.signed,
+            "intact": opened.intact,
+            "trusted": self.trusted,
+            "signer": _signer(self.judgement),
+            "signing_time": self.signing_time,
+            "findings": list(self.findings),
+            "content": None if content is None else {"size": content.size, "sha256": content.sha256},
+            "detail": opened.detail,
+            "profile": self.profile,
+            "at": self.at,
+            "evidence": [] if self.judgement is None else [_evidence(one) for one in self.judgement.evidence],
+            "signatures": [_signature(one) for one in opened.signers],
+        }
+
+
+def report(source: BinaryIO, question: Question, *, detached_content: BinaryIO | None = None) -> Report:
+    """Open a mail (or a bare CMS structure) and judge it. Never raises on hostile input; OSError from the disk."""
+    opened = open_any(
+        source, keys=question.keys, limits=question.limits, allow_legacy=question.allow_legacy,
+        detached_content=detached_content,
+    )  # fmt: skip
+    findings = list(opened.findings)
+    judgements = [_judge(one, opened, question) for one in opened.signers if one.certificate is not None]
+    trusted = _trusted(judgements, question)
+    worst = min(judgements, key=lambda one: list(Verdict).index(one.verdict), default=None)
+    problem, address = _sender(opened, worst, question, findings)
+    if not question.revocation:
+        findings.append("REVOCATION_SKIPPED")
+    signing_time = next((one.signing_time for one in opened.signers), None)
+    _flag_times(opened, signing_time, question, findings)
+    outcome, why = _outcome(opened, trusted, worst, problem)
+    return Report(
+        outcome, why, opened, trusted, worst, tuple(dict.fromkeys(findings)), signing_time, question.profile,
+        question.at, address,
+    )  # fmt: skip
+
+
+def _judge(check: SignatureCheck, opened: Opened, question: Question) -> Judgement:
+    """The signer's certificate at reception, and its dates at signingTime too (R-TIME)."""
+    address = question.profile == "address"
+    found = judge(
+        check.certificate or b"", trust=question.trust, crls=question.crls, at=question.at, purpose="sign",
+        extra_certificates=opened.certificates[:CANDIDATES], revocation=question.revocation,
+        environment="test" if address else question.environment,
+    )  # fmt: skip
+    evidence = list(found.evidence)
+    if address and found.certificate is not None:
+        evidence = [one for one in evidence if one.check != "usage"] + [mail_usage(found.certificate)]
+    if found.certificate is not None and check.signing_time is not None:
+        evidence.append(_at_signing(found.certificate, check.signing_time))
+    told = tuple(evidence)
+    return Judgement(headline(told), told, found.certificate, found.chain)
+
+
+def _at_signing(certificate: CardCertificate, at: datetime) -> Evidence:
+    details = {"signing_time": at.isoformat()}
+    if at > certificate.not_after + CLOCK_SKEW:
+        return Evidence("dates at signing", Verdict.EXPIRED, "périmé à la date de signature annoncée", details)
+    if at < certificate.not_before - CLOCK_SKEW:
+        return Evidence("dates at signing", Verdict.NOT_YET_VALID, "pas encore valable à la date annoncée", details)
+    return Evidence("dates at signing", None, "dans ses dates à la signature annoncée", details)
+
+
+def _trusted(judgements: Sequence[Judgement], question: Question) -> bool | None:
+    """Yes, no, or could not find out; every signer counts (R-SIGNERS)."""
+    if not judgements:
+        return None
+    verdicts = {one.verdict for one in judgements}
+    if verdicts == {Verdict.VALID}:
+        return True
+    if verdicts <= {Verdict.VALID, Verdict.REVOCATION_UNKNOWN}:
+        return None
+    if not question.trust.anchors and verdicts <= {Verdict.VALID, Verdict.REVOCATION_UNKNOWN, Verdict.UNTRUSTED_CHAIN}:
+        return None  # no anchor was given: nothing to judge the chain against
+    return False
+
+
+def _sender(
+    opened: Opened, found: Judgement | None, question: Question, findings: list[str]
+) -> tuple[str | None, str | None]:
+    """(code when From makes the mail unacceptable, the From address). Cards carry no address: only ambiguity counts."""
+    if opened.content is None:
+        return None, None
+    address = from_address(opened.content, opened.outer, question.limits)
+    if isinstance(address, Reason):
+        findings.append("R-FROM")
+        missing = not _has_from(opened, question.limits)
+        return (None if missing and question.profile == "card" else AMBIGUOUS), None
+    if not _is_protected(opened, question.limits):
+        findings.append("R-INTENDED")  # the outer fields are claims of the transport
+    if question.profile == "address" and found is not None and found.certificate is not None:
+        bound = binding(found.certificate, address)
+        if bound is not Binding.NAMED:
+            findings.append("R-FROM")
+            return NOT_THE_ADDRESS, address
+    return None, address
+
+
+def _has_from(opened: Opened, limits: Limits) -> bool:
+    try:
+        inner = None if opened.content is None else protected_headers(opened.content, limits)
+    except SmimeError:
+        return True  # what cannot be read is not absent
+    return opened.outer.count("From") > 0 or (inner is not None and inner.count("From") > 0)
+
+
+def _is_protected(opened: Opened, limits: Limits) -> bool:
+    try:
+        return opened.content is not None and protected_headers(opened.content, limits) is not None
+    except SmimeError:
+        return False
+
+
+def _flag_times(opened: Opened, signing_time: datetime | None, question: Question, findings: list[str]) -> None:
+    if signing_time is None:
+        return
+    if abs(signing_time - question.at) > SIGNING_TIME_SPREAD:
+        findings.append("R-REPLAY")
+    date = opened.outer.get("Date")
+    try:
+        stated = None if date is None else parsedate_to_datetime(date)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        stated = None
+    if stated is not None:
+        aware = stated if stated.tzinfo is not None else stated.replace(tzinfo=UTC)
+        if abs(aware - signing_time) > DATE_SPREAD:
+            findings.append("R-DATE")
+
+
+def _outcome(
+    opened: Opened, trusted: bool | None, found: Judgement | None, problem: str | None
+) -> tuple[str, str | None]:
+    if opened.problem is not None:
+        return REFUSED, opened.problem.value
+    if problem is not None:
+        return REFUSED, problem
+    if trusted:
+        return AUTHENTIC, None
+    code = NO_ANCHOR if found is None else CARD_REASONS.get(found.verdict.value, NO_ANCHOR)
+    return (REFUSED if trusted is False else INDETERMINATE), code
+
+
+def _signer(found: Judgement | None) -> dict[str, Any] | None:
+    if found is None or found.certificate is None:
+        return None
+    one = found.certificate
+    holder = one.holder
+    names = (
+        "kind", "idnps", "family_name", "given_name", "profession", "profession_label", "specialties", "card_type",
+        "card_number", "structure_id", "structure_name", "common_name",
+    )  # fmt: skip
+    return {
+        "subject": one.subject,
+        "issuer": one.issuer,
+        "serial": format(one.serial, "x"),
+        "sha256": one.sha256,
+        "addresses": list(one.addresses),
+        "holder": None if holder is None else {name: getattr(holder, name) for name in names},
+    }
+
+
+def _evidence(one: Evidence) -> dict[str, Any]:
+    verdict = None if one.verdict is None else one.verdict.value
+    return {"check": one.check, "verdict": verdict, "text": one.text, "details": dict(one.details)}
+
+
+def _signature(one: SignatureCheck) -> dict[str, Any]:
+    return {
+        "sha256": None if one.certificate is None else _sha256(one.certificate),
+        "intact": one.intact,
+        "valid": one.valid,
+        "weak": one.weak,
+        "digest": one.digest_algorithm,
+        "signature": one.signature_algorithm,
+        "signing_time": one.signing_time,
+    }
+
+
+def _sha256(der: bytes) -> str | None:
+    try:
+        return read_certificate(der).sha256
+    except Unparseable:
+        return None
