@@ -38,7 +38,9 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(settings: Settings, roles: frozenset[str], ready: Callable[[dict[str, object]], None] | None = None) -> None:
+async def run(
+    settings: Settings, roles: frozenset[str], ready: Callable[[dict[str, object]], None] | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT; ends within 30 s, with everything in flight finished. Raises ConfigurationError."""
     logs.configure()
     stop = asyncio.Event()
@@ -83,7 +85,9 @@ async def _start(services: Services, roles: frozenset[str], stack: AsyncExitStac
     if "smtp" in roles:
         tls = None
         if settings.smtp.certificate is not None and settings.smtp.private_key is not None:
-            tls = server_context(str(settings.path(settings.smtp.certificate)), str(settings.path(settings.smtp.private_key)))
+            tls = server_context(
+                str(settings.path(settings.smtp.certificate)), str(settings.path(settings.smtp.private_key))
+            )
         hostname = settings.gateway.address.rpartition("@")[2]
         door = SmtpDoor(settings.smtp, Intake(services, utc_now), tls, metrics, hostname)
         told.update(await door.start())

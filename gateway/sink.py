@@ -1,0 +1,38 @@
+"""Outgoing mail of a demo instance: one Maildir per mailbox, and each delivery at most once in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from dcc.gateway.relaying import Outcome, Rejected, Sent
+from dcc.mailbox.spool import fsync_directory
+
+
+class Sink:
+    """Puts mails into `sink/<address>/new`. The file's name comes from the delivery: repeating is harmless."""
+
+    idempotent = True
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def send(self, mail: Path, *, sender: str, recipient: str, delivery_id: str) -> Outcome:
+        """Deliver one finished mail; durable when this returns."""
+        if "/" in recipient or recipient.startswith(".") or recipient.count("@") != 1:
+            return Rejected("553 5.1.3")
+        box = self._directory / recipient
+        for name in ("tmp", "new", "cur"):
+            (box / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = f"{delivery_id}.dcc"
+        if (box / "new" / name).exists() or any((box / "cur").glob(f"{name}*")):
+            return Sent()
+        aside = box / "tmp" / name
+        with mail.open("rb") as source, aside.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 18)
+            target.flush()
+            os.fsync(target.fileno())
+        aside.rename(box / "new" / name)
+        fsync_directory(box / "new")
+        return Sent()
