@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from dcc.mailbox.keyring import KeyRing
 from dcc.mailbox.records import BlobRef
-from dcc.mailbox.spool import _mapped, fsync_directory
+from dcc.mailbox.spool import fsync_directory, storage_error, written_before
 
 CHUNK = 1 << 16
 TAG = 16
@@ -45,7 +46,9 @@ class BlobStore:
         path = self._path(blob_id)
         aside = path.with_suffix(".part")
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+            if not path.parent.is_dir():
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                fsync_directory(self._directory)
             handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb", buffering=0) as file:
                 size, sha256 = _encrypt(chunks, file, AESGCM(key), blob_id)
@@ -54,7 +57,10 @@ class BlobStore:
             fsync_directory(path.parent)
         except OSError as error:
             aside.unlink(missing_ok=True)
-            raise _mapped(error) from error
+            raise storage_error(error) from error
+        except BaseException:
+            aside.unlink(missing_ok=True)  # the source failed: nothing of it stays
+            raise
         return BlobRef(blob_id, size, sha256, version, wrapped)
 
     def open(self, ref: BlobRef) -> BinaryIO:
@@ -71,12 +77,30 @@ class BlobStore:
         """Remove one file that no row names."""
         self._path(ref.id).unlink(missing_ok=True)
 
+    def exists(self, ref: BlobRef) -> bool:
+        """Whether the file is there, with the size that its row says."""
+        try:
+            return self._path(ref.id).stat().st_size == sealed_size(ref.size)
+        except FileNotFoundError:
+            return False
+
+    def orphans(self, older_than: datetime, known: Callable[[str], bool]) -> Iterator[Path]:
+        """Files last written before this time that no row names (`known(blob id)`), and writes cut short."""
+        for path in self.files():
+            if written_before(path, older_than) and (path.suffix == ".part" or not known(path.name)):
+                yield path
+
     def files(self) -> Iterable[Path]:
         """Every file, for backup and clean-up."""
         return self._directory.glob("*/*")
 
     def _path(self, blob_id: str) -> Path:
         return self._directory / blob_id[:2] / blob_id
+
+
+def sealed_size(size: int) -> int:
+    """Octets of the file that holds `size` clear octets: one tag a chunk, and one chunk at least."""
+    return size + TAG * max(1, -(-size // CHUNK))
 
 
 def _associated(blob_id: str, number: int, last: bool) -> bytes:
@@ -89,16 +113,24 @@ def _encrypt(
     digest = hashlib.sha256()
     pending = bytearray()
     size = number = 0
+
+    def emit(block: bytes, last: bool) -> None:
+        nonlocal number
+        sealed = cipher.encrypt(number.to_bytes(12, "big"), block, _associated(blob_id, number, last))
+        view = memoryview(sealed)
+        while view:  # a disk that fills up takes a part first, and fails at the next write only
+            view = view[file.write(view) or 0 :]
+        number += 1
+
     for chunk in chunks:
         digest.update(chunk)
         size += len(chunk)
         pending += chunk
-        while len(pending) > CHUNK:
-            block = bytes(pending[:CHUNK])
-            del pending[:CHUNK]
-            file.write(cipher.encrypt(number.to_bytes(12, "big"), block, _associated(blob_id, number, False)))
-            number += 1
-    file.write(cipher.encrypt(number.to_bytes(12, "big"), bytes(pending), _associated(blob_id, number, True)))
+        full = (len(pending) - 1) // CHUNK if pending else 0  # the last chunk is kept back: it is marked as such
+        for index in range(full):
+            emit(bytes(pending[index * CHUNK : (index + 1) * CHUNK]), False)
+        del pending[: full * CHUNK]
+    emit(bytes(pending), True)
     return size, digest.hexdigest()
 
 
@@ -115,6 +147,7 @@ class _BlobReader(io.RawIOBase):
         self._chunk = b""
 
     def readable(self) -> bool:
+        """Yes."""
         return True
 
     def seekable(self) -> bool:
@@ -143,6 +176,8 @@ class _BlobReader(io.RawIOBase):
         self._file.seek(number * (CHUNK + TAG))
         sealed = self._file.read(CHUNK + TAG)
         last = number == self._last
+        if len(sealed) < TAG:
+            raise BlobDamaged("a stored document is cut short")
         try:
             self._chunk = self._cipher.decrypt(
                 number.to_bytes(12, "big"), sealed, _associated(self._ref.id, number, last)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_SECONDS = 30
+NO_ROOM_STATES = {"53100"}  # PostgreSQL: disk_full
+REFUSED = (IntegrityError, DataError, ProgrammingError)  # the statement is at fault, not the store
 
 
 class DatabaseFull(Exception):
@@ -21,13 +26,19 @@ class DatabaseGone(Exception):
     """The database cannot be reached or written; try later."""
 
 
+class SchemaMismatch(DatabaseGone):
+    """The database holds another version's tables: `dcc migrate`."""
+
+
 class Database:
-    """One engine; `begin` for transactions that write, `read` for those that do not."""
+    """One engine; `begin` for transactions that write, `read` for those that do not. Safe for threads."""
 
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
+        # PostgreSQL's default shows each statement another moment; one snapshot is what SQLite gives anyway.
+        self._reading = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     @property
     def engine(self) -> Engine:
@@ -38,47 +49,63 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """One write transaction, committed at the end; BEGIN IMMEDIATE on SQLite.
 
-        Raises DatabaseFull or DatabaseGone where the store itself fails.
+        Raises DatabaseFull or DatabaseGone where the store itself fails, and SQLAlchemy's own class, emptied of
+        values, where a statement is refused (IntegrityError: a unique key exists already).
         """
         try:
             with self._engine.connect().execution_options(dcc_write=True) as conn, conn.begin():
                 yield conn
-        except DBAPIError as error:
-            raise _mapped(error) from error
+        except (DBAPIError, PoolTimeout) as error:
+            raise mapped(error) from None  # the cause quotes the row: identities (I3)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One consistent snapshot to read from; writes in it are rolled back."""
+        """One consistent snapshot to read from; writes in it are refused or rolled back."""
         try:
-            with self._engine.connect() as conn:
+            with self._engine.connect().execution_options(**self._reading) as conn:
                 yield conn
                 conn.rollback()
-        except DBAPIError as error:
-            raise _mapped(error) from error
+        except (DBAPIError, PoolTimeout) as error:
+            raise mapped(error) from None
 
     def migrate(self) -> None:
-        """Bring the schema to this version (alembic, up)."""
+        """Bring the schema to this version (alembic, up). Raises DatabaseFull, DatabaseGone."""
         from dcc.mailbox.migrate import upgrade
 
-        upgrade(self._engine)
+        try:
+            upgrade(self._engine)
+        except (DBAPIError, PoolTimeout) as error:
+            raise mapped(error) from None
 
     def check(self) -> None:
-        """Raises DatabaseGone unless the database answers and holds this version's tables."""
+        """Raises DatabaseGone unless the database answers, SchemaMismatch unless it holds this version's tables."""
+        from dcc.mailbox.migrate import head
+
         with self.read() as conn:
-            conn.execute(text("SELECT count(*) FROM networks"))
+            try:
+                found = conn.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+            except DBAPIError as error:
+                refusal = mapped(error)
+                missing = isinstance(refusal, ProgrammingError) or "no such table" in str(error.orig)
+                raise SchemaMismatch("no tables yet") if missing else refusal from None
+        if found != head():
+            raise SchemaMismatch(f"schema {found}, this program needs {head()}")
 
     def close(self) -> None:
         """Give every connection back."""
         self._engine.dispose()
 
 
-def _mapped(error: DBAPIError) -> Exception:
-    original = str(error.orig).lower()
-    if "full" in original or "no space" in original:
+def mapped(error: DBAPIError | PoolTimeout) -> Exception:
+    """The store's answer to a driver's error, without any value of the row it was about (I3)."""
+    if isinstance(error, PoolTimeout):
+        return DatabaseGone("no free connection")
+    state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or "unknown")
+    if state in NO_ROOM_STATES or state == "SQLITE_FULL":
         return DatabaseFull("no room left for the database")
-    if isinstance(error, OperationalError) or error.connection_invalidated:
-        return DatabaseGone(f"database unavailable: {type(error.orig).__name__}")
-    return error
+    if isinstance(error, REFUSED) and not error.connection_invalidated:
+        return type(error)(None, None, RuntimeError(state), hide_parameters=True)
+    return DatabaseGone(f"database unavailable: {state}")
 
 
 def _sqlite_engine(url: str) -> Engine:
@@ -88,7 +115,15 @@ def _sqlite_engine(url: str) -> Engine:
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
         pool_size=16,
         max_overflow=16,
+        hide_parameters=True,
     )
+    path = engine.url.database
+
+    @event.listens_for(engine, "do_connect")
+    def _private(*_args: Any) -> None:
+        # Identities lie in it: nobody else on the machine may read it; the -wal and -shm files take its mode.
+        if path and path != ":memory:" and not path.startswith("file:") and Path(path).parent.is_dir():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: Any) -> None:
@@ -107,4 +142,11 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _postgresql_engine(url: str) -> Engine:
-    return create_engine(url, pool_size=16, max_overflow=16, pool_pre_ping=True)
+    return create_engine(
+        url,
+        pool_size=16,
+        max_overflow=16,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"connect_timeout": 10},
+    )

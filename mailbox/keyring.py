@@ -9,6 +9,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from dcc.mailbox.spool import fsync_directory
+
 KEY_BYTES = 32
 
 
@@ -40,6 +42,10 @@ class KeyRing:
         except (KeyError, InvalidUnwrap) as error:
             raise KeyMissing(f"key-encryption key version {version}") from error
 
+    def rewrap(self, version: int, wrapped: bytes) -> tuple[int, bytes]:
+        """The same document's key under the newest version: rotation changes rows, not files. Raises KeyMissing."""
+        return self.wrap(self.unwrap(version, wrapped))
+
     @classmethod
     def load(cls, path: Path) -> KeyRing:
         """Read a key ring file. Raises OSError, ValueError."""
@@ -56,6 +62,7 @@ class KeyRing:
             file.flush()
             os.fsync(file.fileno())
         aside.rename(path)
+        fsync_directory(path.parent)  # documents may be sealed under the new version at once
 
     def rotated(self, random_bytes: Callable[[int], bytes]) -> KeyRing:
         """A ring with one version more; old documents stay readable."""

@@ -9,11 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from dcc.mailbox.records import ENDS, Message, MessageState, StageTiming
-from dcc.mailbox.rows import iso, pack, pairs, strings
+from dcc.mailbox.rows import insert_new, iso, pack, pairs, strings
 from dcc.mailbox.schema import messages, replays
 
 IN_PROGRESS = tuple(state.value for state in MessageState if state not in ENDS)
@@ -26,17 +25,19 @@ def envelope_key(message: Message) -> str:
 
 
 def insert_received(conn: Connection, message: Message) -> str:
-    """Commit a received message; returns its id, or the first id of a retransmission."""
+    """Write a received message; returns its id, or the first id of a retransmission.
+
+    A retransmission is the same envelope and the same bytes while the first has no end yet: the sender lost our 250.
+    """
     key = envelope_key(message)
-    known = conn.execute(select(messages.c.id).where(messages.c.envelope_key == key)).scalar_one_or_none()
-    if known is not None:
-        return str(known)
-    try:
-        with conn.begin_nested():
-            conn.execute(insert(messages).values(envelope_key=key, **_values(message)))
-    except IntegrityError:
-        known = conn.execute(select(messages.c.id).where(messages.c.envelope_key == key)).scalar_one()
-        return str(known)
+    row = {"envelope_key": key, **_values(message)}
+    same = select(messages.c.id).where(
+        or_(messages.c.id == message.id, (messages.c.envelope_key == key) & messages.c.settled_at.is_(None))
+    )
+    while not insert_new(conn, messages, [row], messages.c.id):
+        known = conn.execute(same).scalars().first()
+        if known is not None:  # None: it was settled between the two statements, so ours is a new message
+            return str(known)
     return message.id
 
 
@@ -124,13 +125,16 @@ def renew(conn: Connection, message_id: str, *, lease_until: datetime) -> None:
 
 
 def reopen(conn: Connection, message_id: str, *, now: datetime) -> bool:
-    """A held message is worked on again from its received bytes; False when it is not held."""
+    """A held message is worked on again from its received bytes; False when it is not held.
+
+    Its envelope key is given up: the same mail may be in work a second time.
+    """
     moved = conn.execute(
         update(messages)
         .where(messages.c.id == message_id, messages.c.state == MessageState.HELD.value)
         .values(
             state=MessageState.RECEIVED.value, due=now, attempts=0, lease_until=None, settled_at=None,
-            reason_code=None, reason_parameters="[]",
+            envelope_key=messages.c.id, reason_code=None, reason_parameters="[]",
         )
     )  # fmt: skip
     return moved.rowcount == 1
@@ -176,15 +180,16 @@ def find_replay(conn: Connection, key: str) -> str | None:
     return conn.execute(select(replays.c.message).where(replays.c.key == key)).scalar_one_or_none()
 
 
-def record_replay(conn: Connection, key: str, message_id: str) -> None:
-    """Remember it; the first message stays."""
-    if find_replay(conn, key) is None:
-        conn.execute(insert(replays).values(key=key, message=message_id))
+def record_replay(conn: Connection, key: str, message_id: str) -> str:
+    """Remember it; the first message stays, and is returned."""
+    if insert_new(conn, replays, [{"key": key, "message": message_id}], replays.c.key):
+        return message_id
+    return str(conn.execute(select(replays.c.message).where(replays.c.key == key)).scalar_one())
 
 
 def unsettled_ids(conn: Connection) -> set[str]:
     """The ids of messages without an end, for the check of the spool at start."""
-    return set(conn.execute(select(messages.c.id).where(and_(messages.c.state.in_(IN_PROGRESS)))).scalars())
+    return set(conn.execute(select(messages.c.id).where(messages.c.state.in_(IN_PROGRESS))).scalars())
 
 
 def known_ids(conn: Connection, ids: Sequence[str]) -> set[str]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
-def _config(engine: Engine) -> Config:
+def _config(engine: Engine | None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # alembic interpolates
     config.attributes["engine"] = engine
     return config
 
@@ -26,3 +28,12 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the schema back to `revision` ("base" for none)."""
     command.downgrade(_config(engine), revision)
+
+
+@cache
+def head() -> str:
+    """The revision that this program works with."""
+    found = ScriptDirectory.from_config(_config(None)).get_current_head()
+    if found is None:
+        raise LookupError("the migrations are not installed")
+    return found

@@ -7,45 +7,58 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from dcc.mailbox.records import Delivery, DeliveryState
-from dcc.mailbox.rows import pack, pairs, strings
+from dcc.mailbox.rows import insert_new, pack, pairs, strings
 from dcc.mailbox.schema import outbox
 
+OPEN = (DeliveryState.QUEUED, DeliveryState.UNCERTAIN)  # what the relay's answer may still change
+RECEIPT_AFTER = {
+    DeliveryState.DELIVERED: (*OPEN, DeliveryState.SENT, DeliveryState.FAILED),
+    DeliveryState.READ: (*OPEN, DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.FAILED),
+    DeliveryState.FAILED: (*OPEN, DeliveryState.SENT),  # a late DSN does not undo a delivery that was confirmed
+}
 REQUEUABLE = (DeliveryState.FAILED.value, DeliveryState.UNCERTAIN.value)
 
 
 def enqueue(conn: Connection, delivery: Delivery) -> bool:
     """Owe one mail; False when the same one (dedupe key) is owed already."""
-    try:
-        with conn.begin_nested():
-            conn.execute(insert(outbox).values(**_values(delivery)))
-    except IntegrityError:
-        return False
-    return True
+    return enqueue_all(conn, [delivery]) == 1
 
 
 def enqueue_all(conn: Connection, deliveries: Sequence[Delivery]) -> int:
-    """Owe several mails at once; returns how many were new."""
-    if not deliveries:
-        return 0
-    keys = [delivery.dedupe_key for delivery in deliveries]
-    known = set(conn.execute(select(outbox.c.dedupe_key).where(outbox.c.dedupe_key.in_(keys))).scalars())
-    fresh = {d.dedupe_key: d for d in deliveries if d.dedupe_key not in known}
-    if fresh:
-        conn.execute(insert(outbox), [_values(delivery) for delivery in fresh.values()])
-    return len(fresh)
+    """Owe several mails at once; returns how many were new (dedupe key), whoever else writes."""
+    return len(insert_new(conn, outbox, [_values(delivery) for delivery in deliveries], outbox.c.id))
+
+
+def interrupted(conn: Connection, *, now: datetime) -> list[Delivery]:
+    """Sendings that began and whose worker died: from now on `uncertain`, never sent again by themselves (I1)."""
+    lost = (
+        update(outbox)
+        .where(
+            outbox.c.state == DeliveryState.QUEUED.value,
+            outbox.c.started_at.is_not(None),
+            or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < now),
+        )
+        .values(state=DeliveryState.UNCERTAIN.value, lease_until=None)
+        .returning(outbox)
+    )
+    return [_delivery(row) for row in conn.execute(lost)]
 
 
 def claim_due(conn: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
-    """Take up to `limit` due mails under a lease; counts an attempt."""
+    """Take up to `limit` due mails under a lease; counts an attempt.
+
+    A mail whose sending had begun is never among them: it becomes uncertain. Call `interrupted` first to record it.
+    """
+    interrupted(conn, now=now)
     due = (
         select(outbox.c.id)
         .where(
             outbox.c.state == DeliveryState.QUEUED.value,
             outbox.c.due <= now,
+            outbox.c.started_at.is_(None),
             or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < now),
         )
         .order_by(outbox.c.due, outbox.c.message)
@@ -71,31 +84,28 @@ def mark_started(conn: Connection, delivery_id: str, *, now: datetime) -> None:
     _set(conn, delivery_id, started_at=now)
 
 
-def mark_sent(conn: Connection, delivery_id: str, *, now: datetime) -> None:
-    """The next host has taken it."""
-    _set(conn, delivery_id, state=DeliveryState.SENT.value, sent_at=now, lease_until=None, sealed_file=None)
+def mark_sent(conn: Connection, delivery_id: str, *, now: datetime) -> bool:
+    """The next host has taken it. A receipt that was quicker than we stays: False."""
+    _set(conn, delivery_id, sent_at=now, lease_until=None, sealed_file=None)
+    return _move(conn, delivery_id, OPEN, state=DeliveryState.SENT.value)
 
 
-def mark_failed(conn: Connection, delivery_id: str, *, reason: str) -> None:
-    """It will not be sent; the reason says why."""
-    _set(conn, delivery_id, state=DeliveryState.FAILED.value, reason=reason, lease_until=None)
+def mark_failed(conn: Connection, delivery_id: str, *, reason: str) -> bool:
+    """It will not be sent; the reason says why. The sealed file stays, for a person's second try."""
+    return _move(conn, delivery_id, OPEN, state=DeliveryState.FAILED.value, reason=reason, lease_until=None)
 
 
-def mark_uncertain(conn: Connection, delivery_id: str) -> None:
+def mark_uncertain(conn: Connection, delivery_id: str) -> bool:
     """The line broke after DATA: it may have arrived, and is not sent again by itself."""
-    _set(conn, delivery_id, state=DeliveryState.UNCERTAIN.value, lease_until=None)
+    return _move(conn, delivery_id, OPEN, state=DeliveryState.UNCERTAIN.value, lease_until=None)
 
 
-def mark_withheld(conn: Connection, delivery_id: str, *, reason: str) -> None:
+def mark_withheld(conn: Connection, delivery_id: str, *, reason: str) -> bool:
     """The right to receive it ended before it was sent."""
-    _set(
-        conn,
-        delivery_id,
-        state=DeliveryState.WITHHELD.value,
-        reason=reason,
-        lease_until=None,
-        sealed_file=None,
-    )
+    return _move(
+        conn, delivery_id, (DeliveryState.QUEUED,),
+        state=DeliveryState.WITHHELD.value, reason=reason, lease_until=None, sealed_file=None,
+    )  # fmt: skip
 
 
 def retry_later(conn: Connection, delivery_id: str, *, due: datetime) -> None:
@@ -132,9 +142,10 @@ def by_message_id(conn: Connection, message_id: str) -> Delivery | None:
     return None if row is None else _delivery(row)
 
 
-def mark_receipt(conn: Connection, delivery_id: str, state: DeliveryState, *, reason: str | None = None) -> None:
-    """A receipt says delivered, read or failed."""
-    _set(conn, delivery_id, state=state.value, **({} if reason is None else {"reason": reason}))
+def mark_receipt(conn: Connection, delivery_id: str, state: DeliveryState, *, reason: str | None = None) -> bool:
+    """A receipt says delivered, read or failed. False where it changes nothing: what was read was delivered."""
+    told = {} if reason is None else {"reason": reason}
+    return _move(conn, delivery_id, RECEIPT_AFTER[state], state=state.value, lease_until=None, **told)
 
 
 def deliveries(conn: Connection, *, folder: str | None = None, message: str | None = None) -> list[Delivery]:
@@ -158,6 +169,11 @@ def sealed_files(conn: Connection) -> set[str]:
     """Names of the files that rows still need."""
     found = conn.execute(select(outbox.c.sealed_file).where(outbox.c.sealed_file.is_not(None))).scalars()
     return {name for name in found if name is not None}
+
+
+def _move(conn: Connection, delivery_id: str, before: Sequence[DeliveryState], **columns: Any) -> bool:
+    chosen = outbox.c.state.in_([state.value for state in before])
+    return conn.execute(update(outbox).where(outbox.c.id == delivery_id, chosen).values(**columns)).rowcount == 1
 
 
 def _set(conn: Connection, delivery_id: str, **columns: Any) -> None:

@@ -8,21 +8,23 @@ from collections.abc import Callable
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 signs; no 0 O 1 I
 _VALUE = {sign: value for value, sign in enumerate(ALPHABET)}
 _PATTERN = re.compile(r"\bD-([2-9A-HJ-NP-Z]{4})-([2-9A-HJ-NP-Z]{4})\b")
-PRIME = 31  # weights 1..7 are distinct and invertible modulo a prime: single errors and swaps are seen
+ADDRESS_SIGNS = "abcdefghjkmnpqrstuvwxyz023456789"  # 32 signs; no i l o 1
+PRIME = 31  # every weight has an inverse modulo a prime: a single wrong sign is seen
 
 
-def _check(signs: str) -> str | None:
-    """The check character of seven signs, or None when that sum has none."""
+def _check(signs: str) -> str:
+    """The check character of seven signs."""
+    # Weights 2..8 for the signs and -1 for the check: neighbours differ, so that a swap is seen as well.
     total = sum((place + 2) * _VALUE[sign] for place, sign in enumerate(signs))
     return ALPHABET[total % PRIME]
 
 
 def new_reference(random_bytes: Callable[[int], bytes]) -> str:
-    """A reference such as `D-7F3K-9QXA`: seven random signs (35 bits) and a check character."""
+    """A reference such as `D-7F3K-9QXA`: seven random signs (34 bits) and a check character."""
     number = int.from_bytes(random_bytes(8), "big")
     # Only values 0..30 are used, so that a check modulo 31 sees every single error.
     signs = "".join(ALPHABET[(number // PRIME**place) % PRIME] for place in range(7))
-    whole = signs + (_check(signs) or "")
+    whole = signs + _check(signs)
     return f"D-{whole[:4]}-{whole[4:]}"
 
 
@@ -46,5 +48,5 @@ def find_reference(subject: str) -> str | None:
 def new_folder_address(random_bytes: Callable[[int], bytes], domain: str) -> str:
     """An opaque address `dossier+TOKEN@domain` (100 random bits)."""
     number = int.from_bytes(random_bytes(13), "big")
-    token = "".join("abcdefghjkmnpqrstuvwxyz23456789x"[(number >> (5 * place)) & 31] for place in range(20))
+    token = "".join(ADDRESS_SIGNS[(number >> (5 * place)) & 31] for place in range(20))
     return f"dossier+{token}@{domain}"

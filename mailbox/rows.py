@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from sqlalchemy import Column, Connection, Table
+from sqlalchemy.dialects import postgresql, sqlite
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, no i l o u
 
@@ -19,7 +22,23 @@ def new_id(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
 
 def pack(value: Any) -> str:
     """Compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return storable(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def storable(text: str) -> str:
+    """Text that both engines take: PostgreSQL refuses NUL, and neither takes half a surrogate pair."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
+
+
+def insert_new(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], returning: Column[Any]) -> set[Any]:
+    """Insert the rows that break no unique key, whoever else writes; returns `returning` of those."""
+    if not rows:
+        return set()
+    build: Any = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
+    statement = build(table).on_conflict_do_nothing().returning(returning)
+    return set(conn.execute(statement, list(rows)).scalars())
 
 
 def strings(text: str) -> tuple[str, ...]:

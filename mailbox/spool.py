@@ -38,7 +38,7 @@ class SpoolWriter:
         try:
             handle = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except OSError as error:
-            raise _mapped(error) from error
+            raise storage_error(error) from error
         self._file: BinaryIO | None = os.fdopen(handle, "wb", buffering=0)
 
     @property
@@ -64,7 +64,7 @@ class SpoolWriter:
             while view:
                 view = view[self._file.write(view) :]
         except OSError as error:
-            raise _mapped(error) from error
+            raise storage_error(error) from error
 
     def commit(self) -> Path:
         """Flush to the disk, then rename, then make the rename durable. Raises StorageFull."""
@@ -73,12 +73,13 @@ class SpoolWriter:
         target = self._directory / f"{self.message_id}.eml"
         try:
             os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
             self._partial.rename(target)
             fsync_directory(self._directory)
+            self._file.close()
         except OSError as error:
-            raise _mapped(error) from error
+            target.unlink(missing_ok=True)  # nobody will be told that we have it
+            raise storage_error(error) from error
+        self._file = None
         return target
 
     def discard(self) -> None:
@@ -125,9 +126,12 @@ class Spool:
         return found.f_bavail * found.f_frsize
 
     def orphans(self, older_than: datetime) -> Iterator[str]:
-        """Ids of files last written before this time; the caller keeps those that have a row."""
+        """Names of files last written before this time; the caller keeps those whose id has a row.
+
+        `Path(name).stem` is the message's id. A `.part` was never acknowledged to anybody.
+        """
         for path in self.directory.iterdir():
-            if path.suffix in {".eml", ".part"} and path.stat().st_mtime < older_than.timestamp():
+            if path.suffix in {".eml", ".part"} and written_before(path, older_than):
                 yield path.name
 
     def discard_file(self, name: str) -> None:
@@ -135,5 +139,14 @@ class Spool:
         (self.directory / Path(name).name).unlink(missing_ok=True)
 
 
-def _mapped(error: OSError) -> Exception:
+def written_before(path: Path, time: datetime) -> bool:
+    """Whether a file was last written before this time; a file that went away meanwhile was not."""
+    try:
+        return path.stat().st_mtime < time.timestamp()
+    except FileNotFoundError:
+        return False
+
+
+def storage_error(error: OSError) -> Exception:
+    """StorageFull where the disk or the quota is full, else the error itself."""
     return StorageFull("no room left") if error.errno in NO_ROOM else error

@@ -6,17 +6,17 @@ import json
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
-from dcc.mailbox.rows import pack
+from dcc.mailbox.rows import insert_new, pack
 from dcc.mailbox.schema import timers
 
 
 def set_timer(conn: Connection, key: str, *, due: datetime, payload: dict[str, Any]) -> None:
     """Set or move one timer."""
-    done = conn.execute(update(timers).where(timers.c.key == key).values(due=due, payload=pack(payload)))
-    if done.rowcount == 0:
-        conn.execute(insert(timers).values(key=key, due=due, payload=pack(payload), attempts=0))
+    row = {"key": key, "due": due, "payload": pack(payload), "attempts": 0}
+    if not insert_new(conn, timers, [row], timers.c.key):
+        conn.execute(update(timers).where(timers.c.key == key).values(due=due, payload=pack(payload), attempts=0))
 
 
 def clear_timer(conn: Connection, key: str) -> None:
