@@ -112,12 +112,14 @@ def enveloped(
                 },
             }
         )
-        return bytes(cms.ContentInfo({"content_type": "enveloped_data", "content": data}).dump())
+        whole: bytes = cms.ContentInfo({"content_type": "enveloped_data", "content": data}).dump()
+        return whole
     octets = b"".join(core.OctetString(sealed[at : at + BER_CHUNK]).dump() for at in range(0, len(sealed), BER_CHUNK))
     content = cms.ContentType("data").dump() + algorithm.dump() + b"\xa0\x80" + octets + END_OF_CONTENTS
     body = b"\x02\x01\x00" + infos.dump() + b"\x30\x80" + content + END_OF_CONTENTS
+    name_octets: bytes = cms.ContentType("enveloped_data").dump()
     return (
-        b"\x30\x80" + cms.ContentType("enveloped_data").dump() + b"\xa0\x80"
+        b"\x30\x80" + name_octets + b"\xa0\x80"
         b"\x30\x80" + body + END_OF_CONTENTS + END_OF_CONTENTS + END_OF_CONTENTS
     )  # fmt: skip
 
@@ -133,27 +135,41 @@ def mail(
 ) -> bytes:
     """A whole mail: entity signed (unless identity is None), then encrypted (unless no recipients)."""
     inner = entity if identity is None else signed_entity(entity, identity, opaque=shape == "outlook")
-    head = b"".join(
-        f"{name}: {value}\r\n".encode()
-        for name, value in (
-            ("From", envelope.from_),
-            ("To", envelope.to),
-            ("Subject", envelope.subject),
-            ("Date", format_datetime(envelope.date)),
-            ("Message-ID", envelope.message_id),
-            ("MIME-Version", "1.0"),
-        )
-    )
     if not recipients:
-        return head + inner
+        return _outer(envelope) + inner
+    return enveloped_mail(inner, recipients, envelope, random_bytes, shape=shape)
+
+
+def enveloped_mail(
+    inner: bytes,
+    recipients: Sequence[bytes],
+    envelope: Envelope,
+    random_bytes: Callable[[int], bytes],
+    *,
+    shape: Shape,
+) -> bytes:
+    """A mail whose body is `inner`, encrypted."""
     media = "application/pkcs7-mime" if shape == "thunderbird" else "application/x-pkcs7-mime"
-    return (
-        head + f'Content-Type: {media}; smime-type=enveloped-data; name="smime.p7m"\r\n'.encode() +
-        b"Content-Transfer-Encoding: base64\r\n"
-        b'Content-Disposition: attachment; filename="smime.p7m"\r\n'
-        b"Content-Description: S/MIME Encrypted Message\r\n\r\n"
-        + _lines(enveloped(inner, recipients, random_bytes, shape=shape))
-    )  # fmt: skip
+    head = (
+        f'Content-Type: {media}; smime-type=enveloped-data; name="smime.p7m"\r\n'
+        "Content-Transfer-Encoding: base64\r\n"
+        'Content-Disposition: attachment; filename="smime.p7m"\r\n'
+        "Content-Description: S/MIME Encrypted Message\r\n\r\n"
+    )
+    sealed = enveloped(inner, recipients, random_bytes, shape=shape)
+    return _outer(envelope) + head.encode() + _lines(sealed)
+
+
+def _outer(envelope: Envelope) -> bytes:
+    fields = (
+        ("From", envelope.from_),
+        ("To", envelope.to),
+        ("Subject", envelope.subject),
+        ("Date", format_datetime(envelope.date)),
+        ("Message-ID", envelope.message_id),
+        ("MIME-Version", "1.0"),
+    )
+    return b"".join(f"{name}: {value}\r\n".encode() for name, value in fields)
 
 
 def report_entity(text: str, attachments: Sequence[tuple[str, str, bytes]]) -> bytes:
@@ -166,7 +182,7 @@ def report_entity(text: str, attachments: Sequence[tuple[str, str, bytes]]) -> b
         maintype, _, subtype = media_type.partition("/")
         message.add_attachment(octets, maintype=maintype, subtype=subtype, filename=name)
     del message["MIME-Version"]
-    return bytes(message.as_bytes())
+    return message.as_bytes()
 
 
 def _recipient(certificate: bytes, key: bytes) -> cms.RecipientInfo:
