@@ -104,16 +104,18 @@ class AuditTrail:
 
 def export(conn: Connection) -> Iterator[dict[str, Any]]:
     """Every record, oldest first, as JSON-ready values."""
-    for row in conn.execute(select(audit).order_by(audit.c.sequence).execution_options(yield_per=1000)):
-        yield {
-            "sequence": row.sequence,
-            "at": iso(row.at),
-            **{name: getattr(row, name) for name in FIELDS if name != "detail"},
-            "detail": json.loads(row.detail),
-            "previous": row.previous,
-            "hash": row.hash,
-            "signature": row.signature.hex(),
-        }
+    query = select(audit).order_by(audit.c.sequence).execution_options(yield_per=1000)
+    with conn.execute(query) as rows:
+        for row in rows:
+            yield {
+                "sequence": row.sequence,
+                "at": iso(row.at),
+                **{name: getattr(row, name) for name in FIELDS if name != "detail"},
+                "detail": json.loads(row.detail),
+                "previous": row.previous,
+                "hash": row.hash,
+                "signature": row.signature.hex(),
+            }
 
 
 def _head(conn: Connection) -> Row[Any] | None:

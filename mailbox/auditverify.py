@@ -61,13 +61,13 @@ def verify(
     """
     certificates = [certificate] if isinstance(certificate, bytes) else list(certificate)
     walk = _Walk(certificates, _trusted(conn, certificates))
-    for row in conn.execute(select(*RAW).order_by(audit.c.sequence).execution_options(yield_per=1000)):
-        problem = _bad_record(row, walk)
-        if problem is None and known is not None and walk.count == known[0] - 1 and row.hash != known[1]:
-            problem = "la trace n'est plus celle d'une vérification antérieure"
-        if problem is not None:
-            return AuditVerification(False, walk.count, walk.count, problem)
-        walk.previous, walk.count = row.hash, walk.count + 1
+    query = select(*RAW).order_by(audit.c.sequence).execution_options(yield_per=1000)
+    with conn.execute(query) as rows:
+        for row in rows:
+            problem = _bad_record(row, walk) or _other_past(row, walk, known)
+            if problem is not None:
+                return AuditVerification(False, walk.count, walk.count, problem)
+            walk.previous, walk.count = row.hash, walk.count + 1
     problem = _bad_end(conn, walk, known) or _unrecorded(conn, walk.deliveries)
     first_bad = None if problem is None else walk.count
     return AuditVerification(problem is None, walk.count, first_bad, problem, walk.previous)
@@ -144,6 +144,12 @@ def _delivery(detail: str) -> str:
     except ValueError:
         return ""
     return str(found.get("delivery")) if isinstance(found, dict) else ""
+
+
+def _other_past(row: Row[Any], walk: _Walk, known: tuple[int, str] | None) -> str | None:
+    if known is None or walk.count != known[0] - 1 or row.hash == known[1]:
+        return None
+    return "la trace n'est plus celle d'une vérification antérieure"
 
 
 def _bad_end(conn: Connection, walk: _Walk, known: tuple[int, str] | None) -> str | None:

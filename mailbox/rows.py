@@ -52,5 +52,5 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def iso(at: datetime) -> str:
-    """ISO 8601 in UTC with microseconds."""
-    return at.astimezone(UTC).isoformat()
+    """ISO 8601 in UTC, `2025-06-15T12:00:00Z`, with microseconds where there are any."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
