@@ -18,11 +18,11 @@ BLOCK = 48 << 10
 def is_bare(source: BinaryIO) -> bool:
     """Whether a file is a CMS structure rather than a mail.
 
-    A mail begins with a field name, printable ASCII; a ContentInfo begins with 0x30 and a long or indefinite length.
+    A mail begins with a field name, printable ASCII; a ContentInfo begins with 0x30, a length, and an OID.
     """
     source.seek(0)
     head = source.read(512)
-    return _is_armoured(head) or (len(head) > 1 and head[0] == 0x30 and head[1] >= 0x80)
+    return _is_armoured(head) or (head[:1] == b"0" and (head[1:2] >= b"\x80" or head[2:3] == b"\x06"))
 
 
 def _is_armoured(head: bytes) -> bool:

@@ -13,6 +13,7 @@ from dcc.smime.limits import Limits
 
 SEQUENCE, SET, INTEGER, OCTET_STRING, OBJECT_IDENTIFIER = 0x30, 0x31, 0x02, 0x04, 0x06
 CONSTRUCTED = 0x20
+GATHER = 48 << 10
 Read = Callable[[int], bytes]
 
 
@@ -263,15 +264,31 @@ class BerStream:
         return header(found.tag, len(content)) + content
 
     def octets(self, found: Header, primitive: int) -> Iterator[memoryview]:
-        """The octets of an OCTET STRING whose header was read, primitive or in segments (X.690 §8.7)."""
+        """The octets of an OCTET STRING whose header was read, primitive or in segments (X.690 §8.7).
+
+        Short segments are joined, so that whoever hashes or decrypts is not called for each.
+        """
         if not found.tag & CONSTRUCTED:
             if found.tag != primitive:
                 raise Malformed("not an octet string")
             yield from self.pieces(found.length or 0)
             return
+        gathered: list[memoryview] = []
+        size = 0
+        for segment in self._segments(found):
+            gathered.append(segment)
+            size += len(segment)
+            if size >= GATHER:
+                yield gathered[0] if len(gathered) == 1 else memoryview(b"".join(gathered))
+                gathered, size = [], 0
+        if gathered:
+            yield memoryview(b"".join(gathered))
+
+    def _segments(self, found: Header) -> Iterator[memoryview]:
         depth = len(self._ends)
         self.push(found)
         while len(self._ends) > depth:
+            yield from self._segments_at_hand()
             if self.at_end():
                 self.leave()
                 continue
@@ -282,6 +299,26 @@ class BerStream:
                 self.push(inner)
             else:
                 raise Malformed("not an octet string")
+
+    def _segments_at_hand(self) -> Iterator[memoryview]:
+        """The primitive segments that lie whole in the block held: no other code runs for each of them."""
+        data, at = self._data, self._at
+        ends = [end for end in self._ends if end is not None]
+        stop = min([len(data), *(end - self._base for end in ends)])
+        view = memoryview(data)
+        while at + 6 <= stop and data[at] == OCTET_STRING:
+            length, value = data[at + 1], at + 2
+            if length & 0x80:
+                count = length & 0x7F
+                if not 1 <= count <= 4:
+                    return
+                value += count
+                length = int.from_bytes(data[at + 2 : value], "big")
+            if value + length > stop:
+                return
+            at = value + length
+            self._at = at
+            yield view[value:at]
 
     def skip(self, found: Header) -> None:
         """Pass over an element whose header was read, of any size."""
@@ -303,11 +340,18 @@ class BerStream:
                         pass
 
     def finished(self) -> None:
-        """Nothing may follow. Raises Malformed on trailing bytes other than line ends or zeros after the encoding."""
+        """Nothing may follow but line ends, which transfer as "binary" may add. Raises Malformed (R-ASN1)."""
         while True:
             rest = self._data[self._at :]
-            if rest.strip(b"\r\n\x00"):
+            if rest.strip(b"\r\n"):
                 raise Malformed("trailing bytes")
             self._at = len(self._data)
             if not self._fill():
                 return
+
+
+def content_type(stream: BerStream, limits: Limits) -> str:
+    """Go inside a ContentInfo and read its contentType (RFC 5652 §3)."""
+    stream.enter(SEQUENCE)
+    raw = stream.value()
+    return oid(raw, whole(raw, OBJECT_IDENTIFIER), limits)

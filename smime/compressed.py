@@ -18,10 +18,8 @@ STEP = 1 << 17
 def inflate(
     stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile], input_size: int
 ) -> tuple[WorkFile, Layer]:
-    """Inflate one layer. Raises Malformed, LimitPassed("decompressed")."""
+    """Inflate one layer; the stream stands behind the contentType. Raises Malformed, LimitPassed("decompressed")."""
     room = min(limits.decompressed, limits.decompression_ratio * max(input_size, 1))
-    stream.enter(ber.SEQUENCE)
-    stream.value()
     stream.enter(0xA0)
     stream.enter(ber.SEQUENCE)
     stream.value()  # version

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
 
@@ -21,7 +21,7 @@ from dcc.smime.workfile import WorkFile
 
 TAG_OCTETS = 16  # R-GCM: no shorter tag
 NONCE_OCTETS = 12
-BLOCK = 1 << 16
+STEP = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class _Algorithm:
 
 
 def decrypt(
+    stream: ber.BerStream,
     open_stream: Callable[[], ber.BerStream],
     authenticated: bool,
     keys: Sequence[OurKey],
@@ -48,11 +49,10 @@ def decrypt(
     random_bytes: Callable[[int], bytes],
     allow_legacy: bool,
 ) -> Decrypted:
-    """Decrypt one layer. `open_stream` starts at the ContentInfo, and may be called twice (GCM with attributes).
+    """Decrypt one layer. `stream` stands behind the contentType; `open_stream` starts the encoding anew (GCM).
 
     Raises NotForUs before a recipient is selected; after that only NotOpened, whatever failed (R-ORACLE).
     """
-    stream = open_stream()
     selected, algorithm = _prologue(stream, limits)(keys)
     if algorithm.cipher.legacy and not allow_legacy:
         raise Unsupported(algorithm.cipher.name)
@@ -79,8 +79,6 @@ def decrypt(
 
 def _prologue(stream: ber.BerStream, limits: Limits) -> Callable[[Sequence[OurKey]], tuple[Selected, _Algorithm]]:
     """Read down to the encrypted octets; the caller then selects a recipient."""
-    stream.enter(ber.SEQUENCE)
-    stream.value()  # contentType, already known
     stream.enter(0xA0)
     stream.enter(ber.SEQUENCE)
     stream.value()  # version
@@ -138,28 +136,26 @@ def _cbc(stream: ber.BerStream, key: bytes, algorithm: _Algorithm, file: WorkFil
     cipher = algorithm.cipher
     kind = {"des-ede3-cbc": TripleDES, "rc2-cbc": RC2}.get(cipher.name, AES)
     context = Cipher(kind(key), CBC(algorithm.vector)).decryptor()
-    held = b""
-    for clear in _updates(context, _octets(stream), cipher.block):
-        if held:
-            file.write(held)
-        file.write(clear[: -cipher.block])
-        held = bytes(clear[-cipher.block :])
+    size = cipher.block
+    # The last block waits at the front of the buffer for what follows: it may be the padding.
+    buffer = memoryview(bytearray(STEP + 3 * size))
+    waiting = 0
+    for piece in _octets(stream):
+        for at in range(0, len(piece), STEP):
+            count = waiting + context.update_into(piece[at : at + STEP], buffer[waiting:])
+            if count > size:
+                file.write(buffer[: count - size])
+                buffer[:size] = bytes(buffer[count - size : count])
+                count = size
+            waiting = count
     rest = context.finalize()
-    if rest or not held:
+    held = bytes(buffer[:waiting])
+    if rest or waiting != size:
         raise NotOpened
     pad = held[-1]
     if not 1 <= pad <= cipher.block or held[-pad:] != bytes([pad]) * pad:
         raise NotOpened
     file.write(held[:-pad])
-
-
-def _updates(context: CipherContext, pieces: Iterator[memoryview], block: int) -> Iterator[memoryview]:
-    buffer = bytearray((1 << 17) + 2 * block)
-    for piece in pieces:
-        for at in range(0, len(piece), 1 << 17):
-            count = context.update_into(piece[at : at + (1 << 17)], buffer)
-            if count:
-                yield memoryview(buffer)[:count]
 
 
 def _gcm(
@@ -191,9 +187,12 @@ def _gcm(
     context = Cipher(AES(key), GCM(algorithm.vector)).decryptor()
     context.authenticate_additional_data(attributes)
     again = open_stream()
+    ber.content_type(again, limits)
     _prologue(again, limits)
-    for clear in _updates(context, _octets(again), 16):
-        file.write(clear)
+    buffer = memoryview(bytearray(STEP + 16))
+    for piece in _octets(again):
+        for at in range(0, len(piece), STEP):
+            file.write(buffer[: context.update_into(piece[at : at + STEP], buffer)])
     context.finalize_with_tag(tag[tag_slice.value :])
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from dcc.smime.errors import LimitPassed, Malformed
 from dcc.smime.limits import Limits
 
+FIRST_BLOCK = 2048
 _NAME = re.compile(rb"^([!-9;-~]+)[ \t]*:")
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _TOKEN = re.compile(r"[^\s;=\"(),<>@\[\]?]+")
@@ -54,27 +55,38 @@ def read_headers(file: BinaryIO, limits: Limits, end: int | None = None) -> tupl
     Raises LimitPassed, Malformed. A block that ends at `end` (or the end of the file) has an empty body.
     """
     start = file.tell()
-    room = limits.header_block if end is None else min(limits.header_block, end - start)
-    block = file.read(room + 4 if end is None or room < end - start else room)
-    stop, after = _blank_line(block)
-    if stop is None:
-        if len(block) > limits.header_block or (end is not None and start + len(block) < end):
-            raise LimitPassed("header_block")
-        stop = after = len(block)
+    most = limits.header_block + 4
+    block = b""
+    while True:
+        # Most blocks are short: a kilobyte first, then each time twice as much.
+        wanted = min(most, max(FIRST_BLOCK, 2 * len(block)))
+        if end is not None:
+            wanted = min(wanted, end - start)
+        more = file.read(wanted - len(block)) if wanted > len(block) else b""
+        block += more
+        found = _blank_line(block)
+        if found is not None:
+            stop, after = found
+            break
+        if not more:
+            stop = after = len(block)
+            break
     if stop > limits.header_block:
         raise LimitPassed("header_block")
     return parse(block[:stop], limits), start + after
 
 
-def _blank_line(block: bytes) -> tuple[int | None, int]:
+def _blank_line(block: bytes) -> tuple[int, int] | None:
+    """(end of the last field, start of the body)."""
     if block.startswith(b"\r\n"):
         return 0, 2
     if block.startswith(b"\n"):
         return 0, 1
-    crlf, bare = block.find(b"\n\r\n"), block.find(b"\n\n")
-    if crlf >= 0 and (bare < 0 or crlf < bare):
+    bare = block.find(b"\n\n")
+    crlf = block.find(b"\n\r\n", 0, len(block) if bare < 0 else bare + 2)
+    if crlf >= 0:
         return crlf + 1, crlf + 3
-    return (bare + 1, bare + 2) if bare >= 0 else (None, 0)
+    return (bare + 1, bare + 2) if bare >= 0 else None
 
 
 def parse(block: bytes, limits: Limits) -> Headers:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key, pkcs12
 
 from dcc.smime.errors import SmimeError
 
@@ -38,11 +39,12 @@ def load_pkcs12(data: bytes, password: bytes | None) -> KeyPair:
 
 
 def load_pkcs8(key: bytes, certificate: bytes, chain: Sequence[bytes] = (), password: bytes | None = None) -> KeyPair:
-    """Read a PEM private key and its certificate (PEM or DER). Raises KeyUnreadable."""
+    """Read a private key and its certificate, each PEM or DER. Raises KeyUnreadable."""
     try:
-        private = load_pem_private_key(key, password)
+        read_key = load_pem_private_key if b"-----BEGIN" in key else load_der_private_key
+        private = read_key(key, password)
         load = x509.load_pem_x509_certificate if b"-----BEGIN" in certificate else x509.load_der_x509_certificate
         loaded = load(certificate)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyUnreadable("private key or certificate unreadable") from error
     return KeyPair(loaded.public_bytes(Encoding.DER), private, tuple(chain))

@@ -130,20 +130,21 @@ def cms_layer(
 ) -> Payload | None:
     """Open one ContentInfo; `beside` is the content of a signature that stands alone. Raises SmimeError."""
     _count_layer(state)
-    kind = _kind(state.stream(pieces), state.limits)
+    stream = state.stream(pieces)
+    kind = ber.content_type(stream, state.limits)
     said = NAMES.get((smime_type or "").lower())
     if said is not None and said != kind:
         state.findings.append("R-CT")  # the OID decides, smime-type only cross-checks (RFC 8551 §3.2.2)
     if kind in (ENVELOPED, AUTH_ENVELOPED):
-        return _enveloped_layer(state, pieces, authenticated=kind == AUTH_ENVELOPED)
+        return _enveloped_layer(state, stream, pieces, authenticated=kind == AUTH_ENVELOPED)
     if kind == SIGNED and beside is not None:
-        found = signed.read_detached(state.stream(pieces), state.limits, state.make_file, beside)
+        found = signed.read_detached(stream, state.limits, state.make_file, beside)
         return signed_layer(state, found, _copied(state, beside()), 0)
     if kind == SIGNED:
-        found = signed.read_opaque(state.stream(pieces), state.limits, state.make_file)
+        found = signed.read_opaque(stream, state.limits, state.make_file)
         return signed_layer(state, found, found.content, 0)
     if kind == COMPRESSED:
-        return _compressed_layer(state, pieces, size)
+        return _compressed_layer(state, stream, size)
     if kind in (ENCRYPTED, AUTHENTICATED):
         raise NotForUs("no recipient of this kind is supported")
     if kind in (DATA, DIGESTED):
@@ -151,18 +152,12 @@ def cms_layer(
     raise Unsupported(f"content type {kind}")
 
 
-def _kind(stream: ber.BerStream, limits: Limits) -> str:
-    stream.enter(ber.SEQUENCE)
-    raw = stream.value()
-    return ber.oid(raw, ber.whole(raw, ber.OBJECT_IDENTIFIER), limits)
-
-
-def _enveloped_layer(state: State, pieces: Pieces, *, authenticated: bool) -> Payload:
+def _enveloped_layer(state: State, stream: ber.BerStream, pieces: Pieces, *, authenticated: bool) -> Payload:
     state.encrypted = True
     state.last = "enveloped"
     opened = enveloped.decrypt(
-        lambda: state.stream(pieces), authenticated, state.keys, state.limits, state.make_file, state.random_bytes,
-        state.allow_legacy,
+        stream, lambda: state.stream(pieces), authenticated, state.keys, state.limits, state.make_file,
+        state.random_bytes, state.allow_legacy,
     )  # fmt: skip
     state.decrypted = True
     state.layers.append(opened.layer)
@@ -171,10 +166,10 @@ def _enveloped_layer(state: State, pieces: Pieces, *, authenticated: bool) -> Pa
     return Payload(opened.file.view(), 0, opened.file.size, opened.file)
 
 
-def _compressed_layer(state: State, pieces: Pieces, size: int) -> Payload:
+def _compressed_layer(state: State, stream: ber.BerStream, size: int) -> Payload:
     if sum(layer.kind == "compressed" for layer in state.layers) >= state.limits.compressed_layers:
         raise LimitPassed("compressed_layers")
-    work, layer = compressed.inflate(state.stream(pieces), state.limits, state.make_file, size)
+    work, layer = compressed.inflate(stream, state.limits, state.make_file, size)
     state.layers.append(layer)
     return Payload(work.view(), 0, work.size, work)
 
@@ -197,7 +192,10 @@ def _detached_layer(state: State, payload: Payload, body: int) -> Payload | None
     der = _small(mime.decode(file, signature), state.limits)
 
     def read(pieces: Pieces) -> signed.SignedLayer:
-        return signed.read_detached(state.stream(lambda: iter((der,))), state.limits, state.make_file, pieces)
+        stream = state.stream(lambda: iter((der,)))
+        if ber.content_type(stream, state.limits) != SIGNED:
+            raise Malformed("a signature part that is not SignedData")
+        return signed.read_detached(stream, state.limits, state.make_file, pieces)
 
     def as_it_is() -> Iterator[bytes]:
         return transfer.identity(file, entity.start, entity.end)

@@ -85,6 +85,8 @@ class _Scanner:
         self._parts = 0
         self._stack: list[_Open] = []
         self._rfc822: list[int] = []
+        self._base = 0
+        self._block = b""
 
     def open(self, start: int) -> _Open:
         """Read the headers of an entity and, when it is a multipart, expect its delimiters."""
@@ -164,18 +166,26 @@ class _Scanner:
         pattern = re.compile(rb"\n--(" + names + rb")(--)?[ \t]*(?:\r?\n|\Z)")
         begin = max(0, position - 1)
         while begin < self._end:
-            self._file.seek(begin)
-            block = self._file.read(min(CHUNK, self._end - begin))
-            if not block:
-                return None
-            last = begin + len(block) >= self._end
-            found = pattern.search(block)
+            base, block = self._window(begin)
+            last = base + len(block) >= self._end
+            found = pattern.search(block, begin - base)
+            # A delimiter that touches the block's end may go on behind it, unless its line end was seen.
             if found is not None and (last or found.end() < len(block) or block.endswith(b"\n")):
-                return begin + found.start() + 1, begin + found.end(), owners[found[1]], found[2] is not None
+                return base + found.start() + 1, base + found.end(), owners[found[1]], found[2] is not None
             if last:
                 return None
-            begin += max(1, len(block) - LONGEST_DELIMITER - 8)
+            begin = max(begin + 1, base + len(block) - LONGEST_DELIMITER - 8)
+            self._block = b""
         return None
+
+    def _window(self, begin: int) -> tuple[int, bytes]:
+        """(offset, octets) of a block that holds `begin`; read once for all the delimiters inside it."""
+        if not self._base <= begin < self._base + len(self._block):
+            self._file.seek(begin)
+            self._base, self._block = begin, self._file.read(min(CHUNK, self._end - begin))
+            if not self._block:
+                raise Malformed("truncated body")
+        return self._base, self._block
 
 
 def _finish(entity: _Open, end: int) -> None:

@@ -61,7 +61,7 @@ class _Skeleton:
 
 
 def read_opaque(stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile]) -> SignedLayer:
-    """SignedData that encloses its content. Raises Malformed, LimitPassed."""
+    """SignedData that encloses its content; the stream stands behind the contentType. Raises Malformed, LimitPassed."""
     found = _walk(stream, limits, make_file)
     if found.content is None or found.digests is None:
         if found.infos:
@@ -73,7 +73,7 @@ def read_opaque(stream: ber.BerStream, limits: Limits, make_file: Callable[[], W
 def read_detached(
     stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile], content: Callable[[], Iterator[bytes]]
 ) -> SignedLayer:
-    """SignedData beside its content (multipart/signed). Raises Ambiguous(R-ECONTENT) when it also encloses one."""
+    """SignedData beside its content, likewise. Raises Ambiguous(R-ECONTENT) when it encloses one too."""
     found = _walk(stream, limits, make_file)
     if found.content is not None:
         found.content.close()
@@ -86,8 +86,6 @@ def read_detached(
 
 def _walk(stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile]) -> _Skeleton:
     found = _Skeleton()
-    stream.enter(ber.SEQUENCE)
-    stream.value()  # contentType, already known
     stream.enter(0xA0)
     stream.enter(ber.SEQUENCE)
     stream.value()  # version
