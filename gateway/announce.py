@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Connection
 
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.metrics import Metrics
@@ -30,6 +32,8 @@ from dcc.smime.seal import Profile, seal
 from dcc.smime.signer import key_signer
 
 LEASE = timedelta(minutes=15)
+BATCH = 8  # mails claimed at a time: one commit for the claim of a whole deposit's mails
+SWEEP = timedelta(seconds=30)  # how often broken sendings are looked for
 LONGEST_DELAY = timedelta(hours=4)
 log = structlog.get_logger("dcc.announce")
 
@@ -49,14 +53,17 @@ class Announcer:
         self._composer = Composer(settings.address, settings.name, settings.product, encoded, services.random_bytes)
         self._signer = key_signer(services.keys.signing)
         self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
+        self._swept: datetime | None = None
 
-    def run_once(self) -> int:
-        """Claim one due mail and bring it as far as it goes; returns how many were claimed."""
+    def run_once(self, limit: int = BATCH) -> int:
+        """Claim due mails and bring each as far as it goes; returns how many were claimed."""
         now = self._clock()
         with self._services.database.begin() as conn:
-            for lost in outbox.interrupted(conn, now=now):
-                self._audit(conn, lost, "uncertain", "interrupted", now)
-            claimed = outbox.claim_due(conn, now=now, lease=LEASE, limit=1)
+            if self._swept is None or now - self._swept >= SWEEP:
+                self._swept = now
+                for lost in outbox.interrupted(conn, now=now):
+                    self._audit(conn, lost, "uncertain", "interrupted", now)
+            claimed = outbox.claim_due(conn, now=now, lease=LEASE, limit=limit)
         for delivery in claimed:
             self._guarded(delivery)
         return len(claimed)
@@ -79,16 +86,19 @@ class Announcer:
         if why is not None and why.outcome != "notice":
             self._withhold(delivery, why, now)
             return
-        path = self._sealed(delivery, why, now)
-        self._send(delivery, path)
+        path, message_id = self._sealed(delivery, why, now)
+        self._send(delivery, path, message_id)
 
-    def _sealed(self, delivery: Delivery, why: Reason | None, now: datetime) -> Path:
-        """The finished mail, made once; a mail sealed before a crash is sent as it is, if it still may be."""
+    def _sealed(self, delivery: Delivery, why: Reason | None, now: datetime) -> tuple[Path, str | None]:
+        """The finished mail, and its Message-ID when it is new: it is committed with the next step.
+
+        A mail sealed before a crash is sent as it is, if it still may be.
+        """
         kind = "notice" if why is not None and why.outcome == "notice" else delivery.kind
         if delivery.sealed_file is not None and kind == delivery.kind:
             path = self._services.outbox_directory / delivery.sealed_file
             if path.exists():
-                return path
+                return path, None
         date = now.replace(microsecond=0)  # Date and signingTime are one reading of the clock
         with self._services.database.read() as conn:
             composed = self._composer.compose(
@@ -96,10 +106,8 @@ class Announcer:
                 encrypt=self._may_encrypt(conn, delivery, kind), now=date,
             )  # fmt: skip
         path = self._write(delivery, composed)
-        with self._services.database.begin() as conn:
-            outbox.mark_sealed(conn, delivery.id, message_id=composed.headers.message_id, sealed_file=path.name)
         checkpoint("after-sealed")
-        return path
+        return path, composed.headers.message_id
 
     def _may_encrypt(self, conn, delivery: Delivery, kind: str) -> bool:  # type: ignore[no-untyped-def]
         """Whether the account's certificate can be used now (R-USAGE); a report was checked by `still_allowed`."""
@@ -124,23 +132,27 @@ class Announcer:
             out.flush()
             os.fsync(out.fileno())
         aside.rename(path)
-        fsync_directory(directory)
+        if not self._relay.idempotent:
+            fsync_directory(directory)  # elsewhere a lost name is harmless: the mail is sealed again
         return path
 
-    def _send(self, delivery: Delivery, path: Path) -> None:
+    def _send(self, delivery: Delivery, path: Path, message_id: str | None) -> None:
+        """Before DATA the Message-ID and the beginning are committed; a relay that may be asked twice needs neither."""
         if not self._relay.idempotent:
             with self._services.database.begin() as conn:
+                _fix(conn, delivery, path, message_id)
                 outbox.mark_started(conn, delivery.id, now=self._clock())
+            message_id = None
             checkpoint("after-started")
         outcome = self._relay.send(
             path, sender=self._services.settings.gateway.address, recipient=delivery.mailbox, delivery_id=delivery.id
         )
         checkpoint("after-relay")
-        self._record(delivery, outcome)
+        self._record(delivery, outcome, path, message_id)
         if not isinstance(outcome, TryLater | Uncertain):
             path.unlink(missing_ok=True)
 
-    def _record(self, delivery: Delivery, outcome: Outcome) -> None:
+    def _record(self, delivery: Delivery, outcome: Outcome, path: Path, message_id: str | None) -> None:
         now = self._clock()
         match outcome:
             case TryLater(code):
@@ -153,13 +165,15 @@ class Announcer:
             case Uncertain():
                 state, code = "uncertain", ""
         with self._services.database.begin() as conn:
+            _fix(conn, delivery, path, message_id)
             if state == "sent":
                 outbox.mark_sent(conn, delivery.id, now=now)
             elif state == "failed":
                 outbox.mark_failed(conn, delivery.id, reason=code)
             else:
                 outbox.mark_uncertain(conn, delivery.id)
-            self._audit(conn, delivery, state, code, now)
+            told = delivery if message_id is None else replace(delivery, message_id=message_id)
+            self._audit(conn, told, state, code, now)
         self._count(DeliveryState(state))
 
     def _later(self, delivery: Delivery, code: str) -> None:
@@ -196,8 +210,8 @@ class Announcer:
             conn,
             AuditRecord(
                 at=now, tag=f"gateway:delivery:{state}", actor="gateway", certificate=None, message=delivery.message,
-                mail_message_id=delivery.message_id, folder=delivery.folder, document=",".join(delivery.documents) or None,
-                decision=state, code=code[:20] or None,
+                mail_message_id=delivery.message_id, folder=delivery.folder,
+                document=",".join(delivery.documents) or None, decision=state, code=code[:20] or None,
                 detail=json.dumps({"delivery": delivery.id, "account": delivery.account, "kind": delivery.kind}),
             ),
         )  # fmt: skip
@@ -205,3 +219,9 @@ class Announcer:
     def _count(self, state: DeliveryState) -> None:
         if self._metrics is not None:
             self._metrics.deliveries.labels(state=state.value).inc()
+
+
+def _fix(conn: Connection, delivery: Delivery, path: Path, message_id: str | None) -> None:
+    """The sealed file and its Message-ID, once and for ever; None: they are known already."""
+    if message_id is not None:
+        outbox.mark_sealed(conn, delivery.id, message_id=message_id, sealed_file=path.name)

@@ -28,11 +28,17 @@ class Sink:
         name = f"{delivery_id}.dcc"
         if (box / "new" / name).exists() or any((box / "cur").glob(f"{name}*")):
             return Sent()
-        aside = box / "tmp" / name
-        with mail.open("rb") as source, aside.open("wb") as target:
-            shutil.copyfileobj(source, target, 1 << 18)
-            target.flush()
-            os.fsync(target.fileno())
-        aside.rename(box / "new" / name)
+        try:
+            os.link(mail, box / "new" / name)  # the finished mail is durable already, and never written again
+        except OSError:
+            _copy(mail, box / "tmp" / name)  # another file system, or one without links
+            (box / "tmp" / name).rename(box / "new" / name)
         fsync_directory(box / "new")
         return Sent()
+
+
+def _copy(mail: Path, aside: Path) -> None:
+    with mail.open("rb") as source, aside.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 18)
+        target.flush()
+        os.fsync(target.fileno())
