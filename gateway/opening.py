@@ -18,7 +18,9 @@ from dcc.gateway.addressprofile import Binding, binding, mail_usage
 from dcc.router.protected import from_address, protected_headers
 from dcc.router.reasons import Reason
 from dcc.router.sender import CARD_REASONS
+from dcc.smime.address import sender_oddities
 from dcc.smime.errors import SmimeError
+from dcc.smime.headers import Headers
 from dcc.smime.keys import KeyPair
 from dcc.smime.limits import Limits
 from dcc.smime.open import open_any
@@ -162,8 +164,12 @@ def _sender(
         findings.append("R-FROM")
         missing = not _has_from(opened, question.limits)
         return (None if missing and question.profile == "card" else AMBIGUOUS), None
-    if not _is_protected(opened, question.limits):
+    inner = _protected(opened, question.limits)
+    if inner is None:
         findings.append("R-INTENDED")  # the outer fields are claims of the transport
+    shown = inner if inner is not None and inner.count("From") else opened.outer
+    if sender_oddities(shown, question.limits):
+        findings.append("R-FROM-SHOWN")
     if question.profile == "address" and found is not None and found.certificate is not None:
         bound = binding(found.certificate, address)
         if bound is not Binding.NAMED:
@@ -173,18 +179,16 @@ def _sender(
 
 
 def _has_from(opened: Opened, limits: Limits) -> bool:
-    try:
-        inner = None if opened.content is None else protected_headers(opened.content, limits)
-    except SmimeError:
-        return True  # what cannot be read is not absent
+    inner = _protected(opened, limits)
     return opened.outer.count("From") > 0 or (inner is not None and inner.count("From") > 0)
 
 
-def _is_protected(opened: Opened, limits: Limits) -> bool:
+def _protected(opened: Opened, limits: Limits) -> Headers | None:
+    """The fields inside the signature; None when there are none, or they cannot be read."""
     try:
-        return opened.content is not None and protected_headers(opened.content, limits) is not None
+        return None if opened.content is None else protected_headers(opened.content, limits)
     except SmimeError:
-        return False
+        return None
 
 
 def _flag_times(opened: Opened, signing_time: datetime | None, question: Question, findings: list[str]) -> None:

@@ -18,6 +18,7 @@ FINDINGS = {
     "R-CT": "smime-type contredit le contenu ; le contenu décide (RFC 8551 §3.2)",
     "R-LINES": "fins de ligne rétablies en CRLF avant de vérifier (RFC 8551 §3.1.1)",
     "R-FROM": "l'adresse From manque, est double, ou n'est pas nommée par le certificat",
+    "R-FROM-SHOWN": "le nom affiché, Sender ou Reply-To désigne une autre adresse que From",
     "R-INTENDED": "en-têtes extérieurs seulement : ils ne sont pas couverts par la signature",
     "R-REPLAY": "date de signature à plus de 7 jours de la vérification",
     "R-DATE": "la date de l'en-tête et la date de signature diffèrent de plus d'une heure",

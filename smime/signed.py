@@ -13,6 +13,7 @@ from dcc.smime.limits import Limits
 from dcc.smime.verdict import Layer, SignatureCheck
 from dcc.smime.workfile import WorkFile
 
+ATTRIBUTES_SIZE = 16 << 10  # signed attributes are a few hundred octets
 HASHLIB = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
 
 
@@ -39,9 +40,12 @@ class Digests:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._hashes = {name: hashlib.new(name) for name in {*names, "sha256"} if name in HASHLIB}
+        self.head = b""  # the first octets, kept only when they may be a SET of attributes
 
     def update(self, data: bytes | memoryview) -> None:
         """Hash one piece."""
+        if len(self.head) < ATTRIBUTES_SIZE and (self.head[:1] or data[:1]) == b"\x31":
+            self.head += bytes(data[:ATTRIBUTES_SIZE])
         for one in self._hashes.values():
             one.update(data)
 
@@ -55,7 +59,7 @@ class _Skeleton:
     names: tuple[str, ...] = ()
     content_type: str = ""
     content: WorkFile | None = None
-    digests: dict[str, bytes] | None = None
+    digests: Digests | None = None
     certificates: tuple[CertificateParts, ...] = ()
     infos: tuple[bytes, ...] = ()
 
@@ -66,7 +70,7 @@ def read_opaque(stream: ber.BerStream, limits: Limits, make_file: Callable[[], W
     if found.content is None or found.digests is None:
         if found.infos:
             raise Malformed("no content in the SignedData")
-        return _judge(found, Digests(()).values(), limits, None)  # certificates only: not signed
+        return _judge(found, Digests(()), limits, None)  # certificates only: not signed
     return _judge(found, found.digests, limits, found.content)
 
 
@@ -81,7 +85,7 @@ def read_detached(
     digests = Digests(found.names)
     for piece in content():
         digests.update(piece)
-    return _judge(found, digests.values(), limits, None)
+    return _judge(found, digests, limits, None)
 
 
 def _walk(stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile]) -> _Skeleton:
@@ -122,7 +126,7 @@ def _digest_names(data: bytes, limits: Limits) -> Iterator[str]:
 
 def _content(
     stream: ber.BerStream, names: Sequence[str], make_file: Callable[[], WorkFile]
-) -> tuple[WorkFile, dict[str, bytes]]:
+) -> tuple[WorkFile, Digests]:
     digests = Digests(names)
     file = make_file()
     try:
@@ -132,7 +136,7 @@ def _content(
     except BaseException:
         file.close()
         raise
-    return file, digests.values()
+    return file, digests
 
 
 def _certificates(data: bytes, limits: Limits) -> Iterator[CertificateParts]:
@@ -144,13 +148,17 @@ def _certificates(data: bytes, limits: Limits) -> Iterator[CertificateParts]:
             yield parts(data[one.start : one.end])
 
 
-def _judge(found: _Skeleton, digests: dict[str, bytes], limits: Limits, content: WorkFile | None) -> SignedLayer:
+def _judge(found: _Skeleton, hashed: Digests, limits: Limits, content: WorkFile | None) -> SignedLayer:
     signers: list[SignatureCheck] = []
     findings: list[str] = []
+    digests = hashed.values()
+    disguised = signerinfo.is_attributes(hashed.head)
     for raw in found.infos:
         info = signerinfo.read(raw, limits)
         one, failed = signerinfo.check(info, found.content_type, digests, found.certificates, limits)
         if info.digest not in found.names:  # RFC 5652 §5.1: listed, so that one pass is enough
+            one, failed = replace(one, intact=False), (*failed, "R-ATTRS")
+        if disguised and info.attributes is None:
             one, failed = replace(one, intact=False), (*failed, "R-ATTRS")
         signers.append(one)
         findings.extend(failed)

@@ -6,12 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
-
-from dcc.smime import algorithms, ber
+from dcc.smime import algorithms, ber, signatures
 from dcc.smime.certificates import CertificateParts
 from dcc.smime.errors import Malformed
 from dcc.smime.limits import Limits
@@ -110,6 +105,7 @@ def check(
     else:
         signed = info.attributes
         digest_claimed, ok = _required(attributes, content_type, limits)
+        ok = ok and _is_der(signed)
         if not ok:
             findings.append("R-ATTRS")
         intact = ok and bool(found) and digest_claimed == found
@@ -121,7 +117,11 @@ def check(
     if info.misplaced:
         findings.append("R-ATTRS")
         intact = False
-    valid, weak, name = _verify(info, certificate, signed, found, limits)
+    verified = signatures.verify(
+        info.algorithm, info.signature, info.digest, None if certificate is None else certificate.der,
+        attributes=signed, digest=found, limits=limits,
+    )  # fmt: skip
+    weak = verified.weak
     if weak or info.digest not in algorithms.TRUSTED_DIGESTS:
         weak = True
         findings.append("R-ALGO")
@@ -130,11 +130,11 @@ def check(
     done = SignatureCheck(
         certificate=None if certificate is None else certificate.der,
         intact=intact,
-        valid=valid,
+        valid=verified.valid,
         weak=weak,
         signing_time=signing_time,
         digest_algorithm=info.digest,
-        signature_algorithm=name,
+        signature_algorithm=verified.family,
         message_digest=digest_claimed,
         encryption_key_preference=preference,
     )
@@ -170,6 +170,19 @@ def _required(attributes: Mapping[str, list[bytes]], content_type: str, limits: 
     return found[0][value.value :], kind == content_type
 
 
+def _is_der(attributes: bytes) -> bool:
+    """Shortest lengths, and the attributes in ascending order (RFC 5652 §5.3, X.690 §10.1, §11.6)."""
+    outer = ber.whole(attributes, ber.SET)
+    members = ber.children(attributes, outer)
+    encodings = [attributes[one.start : one.end] for one in members]
+    if encodings != sorted(encodings):
+        return False
+    inner = [part for one in members for part in ber.children(attributes, one)]
+    return all(
+        one.value - one.start == len(ber.header(one.tag, one.end - one.value)) for one in (outer, *members, *inner)
+    )
+
+
 def _signing_time(attributes: Mapping[str, list[bytes]]) -> tuple[datetime | None, bool]:
     """UTCTime to 2049, GeneralizedTime after, with seconds and Z (RFC 5652 §11.3); (None, True) when absent."""
     values = attributes.get(SIGNING_TIME)
@@ -179,16 +192,18 @@ def _signing_time(attributes: Mapping[str, list[bytes]]) -> tuple[datetime | Non
         return None, False
     one = ber.first_slice(values[0], 0, len(values[0]))
     text = values[0][one.value : one.end].decode("ascii", "replace")
-    form = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}.get(one.tag)
-    if form is None or one.end != len(values[0]):
+    years = {0x17: 2, 0x18: 4}.get(one.tag, 0)
+    digits = text.removesuffix("Z")
+    if not years or one.end != len(values[0]) or digits == text or len(digits) != years + 10 or not digits.isdecimal():
         return None, False
+    year = int(digits[:years])
+    if years == 2:  # RFC 5280 §4.1.2.5.1: two-digit years 50..99 are 19xx
+        year += 1900 if year >= 50 else 2000
+    month, day, hour, minute, second = (int(digits[at : at + 2]) for at in range(years, years + 10, 2))
     try:
-        found = datetime.strptime(text, form).replace(tzinfo=UTC)
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC), True
     except ValueError:
         return None, False
-    if one.tag == 0x17 and found.year >= 2050:  # RFC 5280 §4.1.2.5.1: two-digit years 50..99 are 19xx
-        found = found.replace(year=found.year - 100)
-    return found, True
 
 
 def _preference(attributes: Mapping[str, list[bytes]], certificates: Sequence[CertificateParts]) -> bytes | None:
@@ -212,83 +227,13 @@ def _preference(attributes: Mapping[str, list[bytes]], certificates: Sequence[Ce
     return None
 
 
-def _verify(
-    info: SignerInfo, certificate: CertificateParts | None, signed: bytes | None, digest: bytes, limits: Limits
-) -> tuple[bool, bool, str]:
-    """(valid, weak, name of the signature algorithm)."""
-    fields = ber.children(info.algorithm, ber.whole(info.algorithm, ber.SEQUENCE))
-    name = ber.oid(info.algorithm, fields[0], limits)
-    family, named = algorithms.SIGNATURES.get(name, ("unknown", None))
-    if certificate is None:
-        return False, False, family
+def is_attributes(data: bytes) -> bool:
+    """Whether content is itself a SET of signed attributes: a signature without attributes over it was made over
+    another message's attributes (Strenzke 2023; RFC 8933 §5; R-ATTRS)."""
     try:
-        key = x509.load_der_x509_certificate(certificate.der).public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return False, True, family
-    weak = algorithms.weak_key(key) or (named is not None and named not in algorithms.TRUSTED_DIGESTS)
-    # digestAlgorithm agrees with signatureAlgorithm (R-ALGO); an unknown digest cannot be verified
-    if info.digest not in algorithms.HASHES or (named is not None and named != info.digest):
-        return False, weak, family
-    kind = algorithms.HASHES[info.digest]()
-    if signed is None:
-        data, scheme = digest, ec.ECDSA(_prehashed(kind))
-    else:
-        data, scheme = signed, ec.ECDSA(kind)
-    hasher: hashes.HashAlgorithm = kind
-    try:
-        if isinstance(key, rsa.RSAPublicKey) and family in ("rsa", "rsa-pss"):
-            pad: padding.AsymmetricPadding = padding.PKCS1v15()
-            if family == "rsa-pss":
-                pad, trusted = _pss(info.algorithm, fields[1:], kind, limits)
-                weak = weak or not trusted
-            key.verify(info.signature, data, pad, hasher if signed is not None else _prehashed(kind))
-        elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa":
-            key.verify(info.signature, data, scheme)
-        elif isinstance(key, ed25519.Ed25519PublicKey) and family == "ed25519" and signed is not None:
-            if info.digest != "sha512":  # RFC 8419 §3.1
-                return False, weak, family
-            key.verify(info.signature, data)
-        elif isinstance(key, dsa.DSAPublicKey) and family == "dsa":
-            key.verify(info.signature, data, hasher if signed is not None else _prehashed(kind))
-        else:
-            return False, weak, family
-    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
-        return False, weak, family
-    return True, weak, family
-
-
-def _prehashed(kind: hashes.HashAlgorithm):  # type: ignore[no-untyped-def]
-    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-
-    return Prehashed(kind)
-
-
-def _pss(
-    data: bytes, parameters: Sequence[ber.Slice], kind: hashes.HashAlgorithm, limits: Limits
-) -> tuple[padding.PSS, bool]:
-    """RSASSA-PSS-params (RFC 4056 §3), and whether they are trusted: the salt not longer than the hash (R-ALGO).
-
-    Raises ValueError when the hash is not the digest, or the mask generation is not MGF1 with the same hash.
-    """
-    digest = mask = "sha1"
-    salt = 20
-    if parameters and parameters[0].tag == ber.SEQUENCE:
-        for one in ber.children(data, parameters[0]):
-            inner = ber.children(data, one)[0]
-            if one.tag == 0xA0:
-                digest = _digest_name(data, inner, limits)
-            elif one.tag == 0xA1:
-                fields = ber.children(data, inner)
-                if ber.oid(data, fields[0], limits) != algorithms.MGF1:
-                    raise ValueError("mask generation")
-                mask = _digest_name(data, fields[1], limits)
-            elif one.tag == 0xA2:
-                salt = int.from_bytes(data[inner.value : inner.end], "big")
-    if digest != kind.name or mask != digest:
-        raise ValueError("RSASSA-PSS parameters")
-    return padding.PSS(padding.MGF1(kind), salt), salt <= kind.digest_size
-
-
-def _digest_name(data: bytes, of: ber.Slice, limits: Limits) -> str:
-    name = ber.oid(data, ber.children(data, of)[0], limits)
-    return algorithms.DIGESTS[name][0] if name in algorithms.DIGESTS else name
+        members = ber.children(data, ber.whole(data, ber.SET))
+        names = [ber.first_slice(data, one.value, one.end) for one in members if one.tag == ber.SEQUENCE]
+        found = {data[name.start : name.end] for name in names}
+    except Malformed:
+        return False
+    return bool(found & SIGNED_ONLY)

@@ -1,0 +1,120 @@
+"""One signature verified with one certificate's key: valid or not, weak or not (RFC 5652 §5.6; R-ALGO)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from dcc.smime import algorithms, ber
+from dcc.smime.limits import Limits
+
+UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """`family`: rsa, rsa-pss, ecdsa, ed25519, dsa or unknown."""
+
+    valid: bool
+    weak: bool
+    family: str
+
+
+def verify(
+    algorithm: bytes,
+    signature: bytes,
+    digest_name: str,
+    certificate: bytes | None,
+    *,
+    attributes: bytes | None,
+    digest: bytes,
+    limits: Limits,
+) -> Verified:
+    """Verify over the signed attributes (a SET OF, DER), or over the content's digest when there are none.
+
+    `algorithm` is the signatureAlgorithm (DER), `certificate` the signer's (DER). Raises Malformed.
+    """
+    fields = ber.children(algorithm, ber.whole(algorithm, ber.SEQUENCE))
+    name = ber.oid(algorithm, fields[0], limits)
+    family, named = algorithms.SIGNATURES.get(name, ("unknown", None))
+    if certificate is None:
+        return Verified(valid=False, weak=False, family=family)
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except UNREADABLE:
+        return Verified(valid=False, weak=True, family=family)
+    weak = algorithms.weak_key(key) or (named is not None and named not in algorithms.TRUSTED_DIGESTS)
+    # digestAlgorithm agrees with signatureAlgorithm (R-ALGO); an unknown digest cannot be verified
+    if digest_name not in algorithms.HASHES or named not in (None, digest_name):
+        return Verified(valid=False, weak=weak, family=family)
+    kind = algorithms.HASHES[digest_name]()
+    try:
+        pss, trusted = _pss(algorithm, fields[1:], kind, limits) if family == "rsa-pss" else (padding.PKCS1v15(), True)
+        done = _check(key, family, pss, signature, kind, attributes, digest)
+    except (InvalidSignature, *UNREADABLE):
+        return Verified(valid=False, weak=weak, family=family)
+    return Verified(valid=done, weak=weak or not trusted, family=family)
+
+
+def _check(
+    key: object,
+    family: str,
+    pad: padding.AsymmetricPadding,
+    signature: bytes,
+    kind: hashes.HashAlgorithm,
+    attributes: bytes | None,
+    digest: bytes,
+) -> bool:
+    """Whether key and algorithm belong together; raises InvalidSignature when the signature is not good."""
+    data = digest if attributes is None else attributes
+    how: hashes.HashAlgorithm | Prehashed = Prehashed(kind) if attributes is None else kind
+    if isinstance(key, rsa.RSAPublicKey) and family in ("rsa", "rsa-pss"):
+        key.verify(signature, data, pad, how)
+    elif isinstance(key, ec.EllipticCurvePublicKey) and family == "ecdsa":
+        key.verify(signature, data, ec.ECDSA(how))
+    elif isinstance(key, dsa.DSAPublicKey) and family == "dsa":
+        key.verify(signature, data, how)
+    elif isinstance(key, ed25519.Ed25519PublicKey) and family == "ed25519" and attributes is not None:
+        if kind.name != "sha512":  # RFC 8419 §3.1
+            return False
+        key.verify(signature, attributes)
+    else:
+        return False
+    return True
+
+
+def _pss(
+    data: bytes, parameters: Sequence[ber.Slice], kind: hashes.HashAlgorithm, limits: Limits
+) -> tuple[padding.PSS, bool]:
+    """RSASSA-PSS-params (RFC 4056 §3), and whether they are trusted: the salt not longer than the hash (R-ALGO).
+
+    Raises ValueError when the hash is not the digest, or the mask generation is not MGF1 with the same hash.
+    """
+    digest = mask = "sha1"
+    salt = 20
+    if parameters and parameters[0].tag == ber.SEQUENCE:
+        for one in ber.children(data, parameters[0]):
+            inner = ber.children(data, one)[0]
+            if one.tag == 0xA0:
+                digest = _digest_name(data, inner, limits)
+            elif one.tag == 0xA1:
+                fields = ber.children(data, inner)
+                if ber.oid(data, fields[0], limits) != algorithms.MGF1:
+                    raise ValueError("mask generation")
+                mask = _digest_name(data, fields[1], limits)
+            elif one.tag == 0xA2:
+                salt = int.from_bytes(data[inner.value : inner.end], "big")
+    if digest != kind.name or mask != digest:
+        raise ValueError("RSASSA-PSS parameters")
+    return padding.PSS(padding.MGF1(kind), salt), salt <= kind.digest_size
+
+
+def _digest_name(data: bytes, of: ber.Slice, limits: Limits) -> str:
+    name = ber.oid(data, ber.children(data, of)[0], limits)
+    return algorithms.DIGESTS[name][0] if name in algorithms.DIGESTS else name
