@@ -114,9 +114,11 @@ def enveloped(
         )
         whole: bytes = cms.ContentInfo({"content_type": "enveloped_data", "content": data}).dump()
         return whole
-    octets = b"".join(core.OctetString(sealed[at : at + BER_CHUNK]).dump() for at in range(0, len(sealed), BER_CHUNK))
+    octets: bytes = b"".join(
+        core.OctetString(sealed[at : at + BER_CHUNK]).dump() for at in range(0, len(sealed), BER_CHUNK)
+    )
     content = cms.ContentType("data").dump() + algorithm.dump() + b"\xa0\x80" + octets + END_OF_CONTENTS
-    body = b"\x02\x01\x00" + infos.dump() + b"\x30\x80" + content + END_OF_CONTENTS
+    body: bytes = b"\x02\x01\x00" + infos.dump() + b"\x30\x80" + content + END_OF_CONTENTS
     name_octets: bytes = cms.ContentType("enveloped_data").dump()
     return (
         b"\x30\x80" + name_octets + b"\xa0\x80"

@@ -81,7 +81,8 @@ def open_command(
             beside = None if content is None else stack.enter_context(content.open("rb"))
             question = Question(
                 trust=anchors, crls=_lists(crl or []), at=moment, profile=profile,
-                keys=_keys(key or [], password or []), revocation=not no_revocation, environment=environment, allow_legacy=legacy,
+                keys=_keys(key or [], password or []), revocation=not no_revocation, environment=environment,
+                allow_legacy=legacy,
             )  # fmt: skip
             found = report(source, question, detached_content=beside)
             stack.callback(found.opened.close)

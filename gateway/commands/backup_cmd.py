@@ -1,0 +1,78 @@
+"""`dcc backup`, `dcc restore --verify`: a copy of a running instance, and the proof that it works."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcc.gateway.commands import common
+from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("backup")(backup)
+    app.command("restore")(restore)
+
+
+def backup(
+    config: ConfigOption,
+    target: Annotated[Path, typer.Argument(help="Un dossier vide, ou à créer.")],
+    json_output: JsonOption = False,
+) -> None:
+    """Copie l'instance, clés comprises, pendant qu'elle tourne. Exemple : dcc backup /sauvegarde/2026-11-23 -c dcc.toml"""
+    from dcc.gateway.backup import CannotBackUp, back_up
+
+    settings = common.settings_of(config)
+    try:
+        back_up(settings, target)
+    except CannotBackUp as error:
+        common.stop(str(error))
+    except OSError as error:
+        common.stop(f"la copie a échoué : {error.strerror}")
+    if json_output:
+        common.print_json({"target": str(target)})
+        return
+    typer.echo(f"copie faite dans {target} ; vérifiez-la : dcc restore {target} --verify")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="Le dossier d'une copie.")],
+    target: Annotated[Path | None, typer.Argument(help="Où remettre l'instance ; absent avec --verify seul.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Vérifie que tout est là et lisible.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Remet une copie en place et la vérifie. Exemples : dcc restore COPIE --verify ; dcc restore COPIE /srv/dcc --verify"""
+    import shutil
+
+    from dcc.gateway import backup as backups
+    from dcc.gateway.settings import ConfigurationError
+
+    if target is None and not verify:
+        common.stop("dites où remettre l'instance, ou --verify", common.EXIT_USAGE)
+    if target is not None:
+        if (target / "dcc.toml").exists():
+            common.stop(f"{target} contient déjà une instance : rien n'a été changé")
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    if not verify:
+        typer.echo(f"instance remise dans {target}")
+        return
+    try:
+        found = backups.verify(target or source)
+    except ConfigurationError as error:
+        for line in error.problems:
+            common.say(line)
+        raise typer.Exit(common.EXIT_CONFIGURATION) from None
+    if json_output:
+        common.print_json({**asdict(found), "ok": found.ok})
+    else:
+        typer.echo(
+            f"trace {'intacte' if found.audit_ok else 'ROMPUE'}, {found.messages} messages, {found.documents} pièces"
+        )
+        for line in found.missing:
+            typer.echo(f"  MANQUE : {line}")
+    if not found.ok:
+        raise typer.Exit(common.EXIT_NO)

@@ -1,0 +1,137 @@
+"""`dcc card`: who holds a certificate, and whether it is good today."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dcc.gateway.commands import common
+from dcc.gateway.commands.common import JsonOption
+
+if TYPE_CHECKING:
+    from dcc.cards.crl import CrlStore
+    from dcc.cards.verdict import Judgement
+
+EXIT_OF = {"VALID": 0, "REVOCATION_UNKNOWN": common.EXIT_UNKNOWN}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("card")(card)
+
+
+def card(
+    certificate: Annotated[Path, typer.Argument(help="Le certificat (PEM ou DER).")],
+    trust: Annotated[list[Path] | None, typer.Option(help="Racines et autorités (PEM) ; répétable.")] = None,
+    crl: Annotated[list[Path] | None, typer.Option(help="Liste d'opposition (DER ou PEM) ; répétable.")] = None,
+    at: Annotated[str | None, typer.Option(help="Juger à cette date (2025-06-15T12:00:00Z).")] = None,
+    no_revocation: Annotated[bool, typer.Option("--no-revocation", help="Ne pas vérifier l'opposition.")] = False,
+    purpose: Annotated[str, typer.Option(help="sign, encrypt ou server.")] = "sign",
+    environment: Annotated[str | None, typer.Option(help="production ou test.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Qui tient ce certificat, et vaut-il aujourd'hui ? Sort 0 valable, 1 non, 3 inconnu.
+
+    Exemple : dcc card carte.pem --trust racines.pem --crl liste.crl --purpose sign --json
+    """
+    from dcc.cards.errors import CrlUnreadable, Unparseable
+    from dcc.cards.judge import judge
+    from dcc.cards.trust import load_trust
+    from dcc.cards.usage import PURPOSES
+
+    if purpose not in PURPOSES or environment not in {None, "production", "test"}:
+        common.stop("--purpose : sign, encrypt ou server ; --environment : production ou test", common.EXIT_USAGE)
+    moment = common.now_utc() if at is None else time_of(at)
+    try:
+        anchors = load_trust(trust or [], environment)
+        lists = load_lists(crl or [])
+        data = certificate.read_bytes()
+    except OSError as error:
+        common.stop(f"{error.filename} est absent ou illisible", common.EXIT_USAGE)
+    except (Unparseable, CrlUnreadable) as error:
+        common.stop(f"--trust ou --crl : {error}", common.EXIT_USAGE)
+    judgement = judge(
+        data,
+        trust=anchors,
+        crls=lists,
+        at=moment,
+        purpose=purpose,
+        revocation=not no_revocation,
+        environment=environment,
+    )
+    if json_output:
+        common.print_json(view(judgement))
+    else:
+        _tell(judgement)
+    code = EXIT_OF.get(judgement.verdict.value, common.EXIT_NO)
+    if code:
+        raise typer.Exit(code)
+
+
+def load_lists(files: list[Path]) -> CrlStore:
+    """The lists of these files; indexes of large ones are kept in the user's cache. Raises OSError, CrlUnreadable."""
+    from dcc.cards.crl import CrlStore
+
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    store = CrlStore(Path(base) / "dcc")
+    for path in files:
+        store.add(path.read_bytes())
+    return store
+
+
+def time_of(text: str) -> datetime:
+    """ISO 8601 with its zone; anything else is a usage error."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        common.stop(f"--at {text} : donnez une date comme 2025-06-15T12:00:00Z", common.EXIT_USAGE)
+    if moment.tzinfo is None:
+        common.stop(f"--at {text} : donnez le fuseau, par exemple Z", common.EXIT_USAGE)
+    return moment
+
+
+def view(judgement: Judgement) -> dict[str, Any]:
+    """The JSON of the contract; absent values are null."""
+    read = judgement.certificate
+    evidence = [
+        {
+            "check": one.check, "verdict": None if one.verdict is None else one.verdict.value, "text": one.text,
+            **one.details,
+        }
+        for one in judgement.evidence
+    ]  # fmt: skip
+    if read is None:
+        names = ("usage", "environment", "not_before", "not_after", "subject", "issuer", "serial", "sha256", "holder")
+        return {"verdict": judgement.verdict.value, "evidence": evidence, **dict.fromkeys(names)}
+    return {
+        "verdict": judgement.verdict.value,
+        "evidence": evidence,
+        "usage": read.usage.value,
+        "environment": read.environment,
+        "not_before": common.iso(read.not_before),
+        "not_after": common.iso(read.not_after),
+        "subject": read.subject,
+        "issuer": read.issuer,
+        "serial": f"{read.serial:x}",
+        "sha256": read.sha256,
+        "holder": None if read.holder is None else asdict(read.holder),
+    }
+
+
+def _tell(judgement: Judgement) -> None:
+    read = judgement.certificate
+    if read is not None:
+        holder = read.holder
+        if holder is not None:
+            who = " ".join(filter(None, (holder.given_name, holder.family_name))) or holder.structure_name or ""
+            what = ", ".join(filter(None, (holder.card_type, holder.profession_label, holder.structure_name)))
+            typer.echo(f"{who} ({what}) – {holder.idnps or holder.structure_id or 'sans identifiant national'}")
+        typer.echo(f"{read.usage.value}, du {common.iso(read.not_before)} au {common.iso(read.not_after)}")
+    for one in judgement.evidence:
+        typer.echo(f"  {'non' if one.verdict else 'oui':<4} {one.check:<28} {one.text}")
+    typer.echo(judgement.verdict.value)

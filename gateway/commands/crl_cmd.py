@@ -1,0 +1,104 @@
+"""`dcc crl list|update`: the opposition lists held, their numbers and ages."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dcc.gateway.commands import common
+from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+WARNING_HOURS = 36  # facts: cards §6
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    group = typer.Typer(no_args_is_help=True, help="Les listes d'opposition.")
+    group.command("list")(list_lists)
+    group.command("update")(update)
+    app.add_typer(group, name="crl")
+
+
+def list_lists(config: ConfigOption, json_output: JsonOption = False) -> None:
+    """Les listes connues et leur âge ; sort 3 si l'une est périmée. Exemple : dcc crl list -c dcc.toml"""
+    from dcc.gateway.services import open_services
+
+    settings = common.settings_of(config)
+    now = common.now_utc()
+    with open_services(settings) as services:
+        names = {
+            one.subject_der.hex(): one.subject
+            for one in (*services.judge.trust.anchors, *services.judge.trust.intermediates)
+        }
+        rows: list[dict[str, Any]] = [
+            {
+                "issuer": names.get(info.issuer, "(autorité inconnue)"), "number": info.number, "delta": info.is_delta,
+                "this_update": common.iso(info.this_update), "next_update": common.iso(info.next_update),
+                "age_hours": round((now - info.this_update).total_seconds() / 3600, 1), "entries": info.entries,
+                "stale": info.next_update is None or now > info.next_update, "sha256": info.sha256,
+            }
+            for info in services.judge.crls.infos()
+        ]  # fmt: skip
+    stale = any(row["stale"] for row in rows) or not rows
+    if json_output:
+        common.print_json(rows)
+    else:
+        for row in rows:
+            mark = "PÉRIMÉE" if row["stale"] else "ancienne" if row["age_hours"] > WARNING_HOURS else "à jour"
+            typer.echo(
+                f"{mark:<9} {row['age_hours']:>7} h  n° {row['number']}  {row['entries']} cartes  {row['issuer']}"
+            )
+        if not rows:
+            typer.echo("aucune liste : aucune carte ne peut être dite valable")
+    if stale:
+        raise typer.Exit(common.EXIT_UNKNOWN)
+
+
+def update(
+    config: ConfigOption,
+    files: Annotated[list[Path], typer.Argument(help="Les listes reçues de l'autorité (DER ou PEM).")],
+    json_output: JsonOption = False,
+) -> None:
+    """Ajoute des listes ; une liste illisible ou de numéro inférieur est refusée. Exemple : dcc crl update a.crl -c dcc.toml"""
+    from dcc.cards.crl import CrlStore
+    from dcc.cards.errors import CrlUnreadable
+    from dcc.gateway.services import load_crls
+
+    settings = common.settings_of(config)
+    target = next((settings.path(one) for one in settings.trust.crls if settings.path(one).is_dir()), None)
+    if target is None:
+        common.stop("trust.crls ne nomme aucun dossier où ranger les listes", common.EXIT_CONFIGURATION)
+    known = CrlStore(settings.path(settings.trust.crl_cache))
+    load_crls(settings, known)
+    results = []
+    for path in files:
+        try:
+            infos = CrlStore(None).add(path.read_bytes())
+        except (OSError, CrlUnreadable):
+            results.append({"file": str(path), "accepted": False, "reason": "ce n'est pas une CRL lisible"})
+            continue
+        older = [
+            held
+            for info in infos
+            for held in known.infos()
+            if held.issuer == info.issuer and held.is_delta == info.is_delta
+            and held.number is not None and (info.number is None or info.number < held.number)
+        ]  # fmt: skip
+        if older:
+            why = f"numéro inférieur à celui de la liste déjà connue ({older[0].number})"
+            results.append({"file": str(path), "accepted": False, "reason": why})
+            continue
+        aside = target / f".{path.name}.new"
+        shutil.copyfile(path, aside)
+        aside.rename(target / f"{infos[0].sha256[:32]}.crl")
+        results.append({"file": str(path), "accepted": True, "reason": None})
+    if json_output:
+        common.print_json(results)
+    else:
+        for one in results:
+            typer.echo(f"{one['file']} : {'ajoutée' if one['accepted'] else 'REFUSÉE, ' + str(one['reason'])}")
+    if not all(one["accepted"] for one in results):
+        raise typer.Exit(common.EXIT_NO)

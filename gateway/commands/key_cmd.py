@@ -1,0 +1,78 @@
+"""`dcc key list|rotate`: the gateway's own keys and the versions of the key-encryption key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from dcc.gateway.commands import common
+from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    group = typer.Typer(no_args_is_help=True, help="Les clés de la passerelle.")
+    group.command("list")(list_keys)
+    group.command("rotate")(rotate)
+    app.add_typer(group, name="key")
+
+
+def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
+    """Les certificats de la passerelle et leur fin. Exemple : dcc key list -c dcc.toml"""
+    from dcc.cards.certificate import read_certificate
+    from dcc.gateway.instance import open_keyring, open_keys
+
+    settings = common.settings_of(config)
+    keys = open_keys(settings)
+    rows: list[dict[str, Any]] = []
+    for use, pair in (("signing", keys.signing), *(("decryption", one) for one in keys.decryption)):
+        read = read_certificate(pair.certificate)
+        rows.append(
+            {
+                "use": use, "usage": read.usage.value, "subject": read.subject, "sha256": read.sha256,
+                "not_after": common.iso(read.not_after), "addresses": list(read.addresses),
+            }
+        )  # fmt: skip
+    version = open_keyring(settings).current
+    if json_output:
+        common.print_json({"keys": rows, "key_encryption_key_version": version})
+        return
+    for row in rows:
+        typer.echo(f"{row['use']:<11} {row['usage']:<16} jusqu'au {row['not_after']}  {', '.join(row['addresses'])}")
+    typer.echo(f"clé de chiffrement des documents : version {version}")
+
+
+def rotate(
+    config: ConfigOption,
+    operator: Annotated[str, typer.Option(envvar="USER", help="Qui demande : inscrit dans la trace.")] = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Ajoute une version à la clé de chiffrement des documents ; les anciens restent lisibles.
+
+    Exemple : dcc key rotate -c dcc.toml --operator "A. Martin", puis redémarrez la passerelle.
+    """
+    import os
+
+    from dcc.gateway.instance import open_keyring
+    from dcc.gateway.services import open_services
+    from dcc.mailbox.records import AuditRecord
+
+    if not operator:
+        common.stop("dites qui demande : --operator NOM", common.EXIT_USAGE)
+    settings = common.settings_of(config)
+    ring = open_keyring(settings).rotated(os.urandom)
+    ring.save(settings.path(settings.storage.key_encryption_keys))
+    with open_services(settings) as services, services.database.begin() as conn:
+        services.audit.append(
+            conn,
+            AuditRecord(
+                at=common.now_utc(), tag="operator:key:rotated", actor=f"operator:{operator}", certificate=None,
+                message=None, mail_message_id=None, folder=None, document=None, decision="done", code=None,
+                detail=f'{{"version": {ring.current}}}',
+            ),
+        )  # fmt: skip
+    if json_output:
+        common.print_json({"key_encryption_key_version": ring.current})
+        return
+    typer.echo(f"version {ring.current} ; redémarrez la passerelle pour qu'elle s'en serve")
