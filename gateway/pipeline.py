@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import IntegrityError
-from dcc.gateway.services import Services
-from dcc.gateway.settle import LostRaceError, settle
-from dcc.router.reasons import reason
 
 from dcc.gateway import stages
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.progress import Ended, Progress
+from dcc.gateway.services import Services
+from dcc.gateway.settle import LostRaceError, settle
 from dcc.mailbox import messages
 from dcc.mailbox.records import Message, MessageState, StageTiming
+from dcc.router.reasons import reason
 
 Stage = Callable[[Services, Progress], Ended | None]
 STAGES: tuple[tuple[str, MessageState, Stage], ...] = (

@@ -10,11 +10,10 @@ from datetime import datetime
 from typing import Any, Self
 
 from dcc.cards.verdict import Judgement
+from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, Message, MessageState, StageTiming
 from dcc.router.reasons import Reason
 from dcc.router.request import Request, Sender
 from dcc.smime.verdict import Opened
-
-from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, Message, MessageState, StageTiming
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dcc.router.reasons import reason
 from sqlalchemy import Connection
 
 from dcc.gateway.commands.common import iso
 from dcc.mailbox import documents as documents_store
 from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.records import Account, Delivery, Document, Folder, Mandate, Message
+from dcc.router.reasons import reason
 
 
 def reason_view(code: str | None, parameters: tuple[tuple[str, str], ...] = ()) -> dict[str, str] | None:

@@ -25,7 +25,6 @@ def register(app: typer.Typer) -> None:
 def list_accounts(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Tous les comptes. Exemple : dcc account list -c dcc.toml --json"""
     from dcc.gateway.services import open_database
-
     from dcc.gateway.views import account_view
     from dcc.mailbox import people
 
@@ -61,7 +60,6 @@ def suspend(
 
 def _set_state(name, config, operator, json_output, state) -> None:  # type: ignore[no-untyped-def]
     from dcc.gateway.services import open_services
-
     from dcc.gateway.views import account_view
     from dcc.mailbox import people
     from dcc.mailbox.records import AccountState, AuditRecord

@@ -33,9 +33,9 @@ def verify(
     """Vérifie la chaîne ; sort 1 si elle est rompue. Exemple : dcc audit verify -c dcc.toml"""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding
+
     from dcc.gateway.instance import open_keys
     from dcc.gateway.services import open_database
-
     from dcc.mailbox import audit
 
     settings = common.settings_of(config)
@@ -61,7 +61,6 @@ def export(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Un objet JSON par ligne. Exemple : dcc audit export -c dcc.toml > trace.jsonl"""
     del json_output  # always JSON: one object a line (contract.md)
     from dcc.gateway.services import open_database
-
     from dcc.mailbox import audit
 
     settings = common.settings_of(config)

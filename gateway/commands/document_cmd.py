@@ -27,7 +27,6 @@ def get(
 ) -> None:
     """Écrit les pièces d'un document, numérotées. Exemple : dcc document get ID -c dcc.toml --out pieces"""
     from dcc.gateway.services import open_services
-
     from dcc.mailbox import documents
     from dcc.mailbox.records import AuditRecord
 

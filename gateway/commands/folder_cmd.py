@@ -21,7 +21,6 @@ def register(app: typer.Typer) -> None:
 def list_folders(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Tous les dossiers, sans identité. Exemple : dcc folder list -c dcc.toml"""
     from dcc.gateway.services import open_database
-
     from dcc.mailbox import folders
 
     settings = common.settings_of(config)
@@ -50,7 +49,6 @@ def show(
 ) -> None:
     """Un dossier : documents, consentement, mandats, envois. Exemple : dcc folder show D-7F3K-9QXA -c dcc.toml"""
     from dcc.gateway.services import open_database
-
     from dcc.gateway.views import folder_view
     from dcc.mailbox import folders
 

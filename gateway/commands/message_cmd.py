@@ -26,7 +26,6 @@ def list_messages(
 ) -> None:
     """Les derniers messages. Exemple : dcc message list -c dcc.toml --state held"""
     from dcc.gateway.services import open_database
-
     from dcc.gateway.views import message_view
     from dcc.mailbox import messages
     from dcc.mailbox.records import MessageState
@@ -52,7 +51,6 @@ def show(
 ) -> None:
     """Un message : état, motif, signataire, durée de chaque étape. Exemple : dcc message show ID -c dcc.toml"""
     from dcc.gateway.services import open_database
-
     from dcc.gateway.views import message_view
     from dcc.mailbox import messages
 

@@ -32,7 +32,6 @@ def add(
 ) -> None:
     """Ajoute une opposition. Exemple : dcc opposition add D-7F3K-9QXA --person a@x.example -c dcc.toml"""
     from dcc.gateway.services import open_services
-
     from dcc.mailbox import folders, people
 
     if not operator or (person is None) == (document_type is None):
@@ -68,7 +67,6 @@ def remove(
 ) -> None:
     """Lève une opposition. Exemple : dcc opposition remove ID -c dcc.toml"""
     from dcc.gateway.services import open_services
-
     from dcc.mailbox import folders
 
     if not operator:
@@ -89,7 +87,6 @@ def remove(
 def list_oppositions(folder: FolderArgument, config: ConfigOption, json_output: JsonOption = False) -> None:
     """Les oppositions d'un dossier. Exemple : dcc opposition list D-7F3K-9QXA -c dcc.toml"""
     from dcc.gateway.services import open_database
-
     from dcc.mailbox import folders
 
     settings = common.settings_of(config)

@@ -26,7 +26,6 @@ def list_deliveries(
 ) -> None:
     """Les envois et leur état. Exemple : dcc outbox list -c dcc.toml --json"""
     from dcc.gateway.services import open_database
-
     from dcc.gateway.views import delivery_view
     from dcc.mailbox import folders, outbox
 
@@ -54,7 +53,6 @@ def retry(
 ) -> None:
     """Renvoie un mail échoué ou incertain, avec le même Message-ID. Exemple : dcc outbox retry ID -c dcc.toml"""
     from dcc.gateway.services import open_services
-
     from dcc.mailbox import outbox
     from dcc.mailbox.records import AuditRecord
 

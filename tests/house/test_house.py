@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -43,7 +44,32 @@ def test_requirements_name_no_host() -> None:
     assert text.count("--hash=sha256:") >= len(pins)
 
 
-def test_imports_run_downwards_only() -> None:
+ALLOWED = {
+    "gateway": {"gateway", "router", "mailbox", "smime", "cards", "templates"},
+    "router": {"router", "mailbox", "smime", "cards", "templates"},
+    "mailbox": {"mailbox", "cards"},
+    "smime": {"smime"},
+    "cards": {"cards"},
+    "templates": {"templates"},
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_imports_only_what_lies_below(room: str) -> None:
+    """gateway -> router -> mailbox, smime, cards; smime and cards import no other folder."""
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module == "dcc":
+                names = [f"dcc.{alias.name}" for alias in node.names]
+            for name in names:
+                if name.startswith("dcc."):
+                    target = name.split(".")[1]
+                    assert target in ALLOWED[room] or target == "__version__", f"{path.relative_to(ROOT)}: {name}"
+
+
+def test_import_contract_of_the_project_holds() -> None:
     """The import contract of pyproject.toml holds."""
     linter = Path(sys.executable).parent / "lint-imports"
     done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True, check=False)
