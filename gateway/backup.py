@@ -86,7 +86,7 @@ def _copy_files(source: Path, target: Path) -> None:
 def verify(directory: Path) -> Verified:
     """Check that everything the database names is there and readable. Raises ConfigurationError, DatabaseGone."""
     settings = load_settings(directory / "dcc.toml")
-    blobs = BlobStore(settings.path(settings.storage.documents), open_keyring(settings), lambda count: bytes(count))
+    blobs = BlobStore(settings.path(settings.storage.documents), open_keyring(settings), bytes)
     missing: list[str] = []
     with open_database(settings) as database, database.read() as conn:
         checked = audit.verify(conn, open_keys(settings).signing.certificate)

@@ -28,7 +28,7 @@ def serving(config: Path, roles: str = "smtp,worker,relay", log: Path | None = N
     ready.unlink(missing_ok=True)
     with contextlib.ExitStack() as stack:
         out = subprocess.DEVNULL if log is None else stack.enter_context(log.open("ab"))
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  our own interpreter and module
             [sys.executable, "-m", "dcc.gateway.cli", "serve", "-c", str(config), "--role", roles],
             stdout=out, stderr=subprocess.STDOUT if log is not None else subprocess.DEVNULL,
         )  # fmt: skip

@@ -105,7 +105,7 @@ async def _housekeeping(services: Services, metrics: Metrics, roles: frozenset[s
     while True:
         try:
             await asyncio.to_thread(_keep_house, services, metrics, roles)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Housekeeping must outlive a database that is gone for a while; the next round tries again.
             log.error("housekeeping_failed", error=type(error).__name__)  # noqa: TRY400
         await asyncio.sleep(HOUSEKEEPING_SECONDS)

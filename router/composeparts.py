@@ -71,7 +71,7 @@ class EncodedDeposits:
         with self._blobs.open(part.blob) as source:
             for lines in base64_lines(_chunks(source.read)):
                 file.write(lines)
-        segment = FileSegment(lambda: file.view(), start, file.size - start)
+        segment = FileSegment(file.view, start, file.size - start)
         return EncodedPart(part.name, part.media_type, segment)
 
 
