@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from sqlalchemy import Connection, Row, exists, select, type_coerce
+from sqlalchemy import Connection, Row, exists, literal, select, type_coerce
 from sqlalchemy.types import NULLTYPE
 
 from dcc.mailbox.auditchain import ANNOUNCEMENTS, FIELDS, GENESIS, NOTHING, digest, head_text, signed, vouched
@@ -168,7 +168,8 @@ def _bad_end(conn: Connection, walk: _Walk, known: tuple[int, str] | None) -> st
 
 def _unrecorded(conn: Connection, deliveries: set[str]) -> str | None:
     """A tail cut off together with an older signed end put back: ended messages and sent mails lack their record."""
-    recorded = exists().where(audit.c.message == messages.c.id, audit.c.decision == messages.c.state)
+    ending = audit.c.tag.like(literal("%:message:").concat(messages.c.state))  # gateway:… by itself, operator:… by hand
+    recorded = exists().where(audit.c.message == messages.c.id, ending)
     ends = messages.c.state.in_([end.value for end in ENDS])
     if conn.execute(select(messages.c.id).where(ends, ~recorded).limit(1)).first() is not None:
         return "un message terminé n'a pas d'enregistrement de cette fin : la trace ou le message a été modifié"

@@ -50,6 +50,8 @@ class KeyRing:
     def load(cls, path: Path) -> KeyRing:
         """Read a key ring file. Raises OSError, ValueError."""
         raw = json.loads(path.read_text(encoding="ascii"))
+        if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw.values()):
+            raise ValueError("not a key ring")
         return cls({int(version): bytes.fromhex(key) for version, key in raw.items()})
 
     def save(self, path: Path) -> None:

@@ -218,6 +218,17 @@ def test_changed_end_of_a_message_is_seen(
     assert _problem(database, gateway) is not None
 
 
+def test_end_given_by_an_operator_counts(
+    database: Database, gateway: Gateway, now: datetime, make_message: Callable[..., Message]
+) -> None:
+    """A held message that an operator refused has its record, under the operator's tag."""
+    with database.begin() as conn:
+        messages.insert_received(conn, make_message(1))
+        messages.settle(conn, "message1", expected=MessageState.RECEIVED, end=MessageState.REFUSED, now=now, stages=())
+        gateway.trail.append(conn, _record(now, 9, tag="operator:message:refused", message="message1", decision="done"))
+    assert _problem(database, gateway) is None
+
+
 def test_sent_mail_without_record_is_seen(
     database: Database, gateway: Gateway, now: datetime, make_delivery: Callable[..., Delivery]
 ) -> None:
