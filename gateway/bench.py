@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dcc.gateway import bench_ingest, bench_memory
+from dcc.gateway import bench_deposit, bench_ingest, bench_memory, bench_whole, bench_workers
 from dcc.gateway.bench_floor import Floor
 from dcc.gateway.bench_material import Mail, Material, mail, material
 from dcc.gateway.bench_smime import Smime
@@ -27,6 +27,7 @@ from dcc.gateway.bench_smime import Smime
 SIZES = {"50 kB": 50_000, "1 MB": 1_000_000, "10 MB": 10_000_000}
 ROUNDS = {50_000: 60, 1_000_000: 20, 10_000_000: 6}
 INGESTED = {50_000: 400, 10_000_000: 16}
+WORKED = {50_000: 60, 1_000_000: 20}
 
 
 def alternate(first: Callable[[], None], second: Callable[[], None], rounds: int) -> tuple[float, float]:
@@ -59,14 +60,16 @@ def smime_rows(keys: Material, folder: Path, quick: bool) -> list[dict[str, Any]
     return rows
 
 
-def ingest_rows(keys: Material, folder: Path, instance: Path | None, recipient: str) -> list[dict[str, Any]]:
-    """Messages and octets each second into each server."""
+def ingest_rows(keys: Material, folder: Path, quick: bool) -> list[dict[str, Any]]:
+    """Messages and octets each second into each server; every message of a run is another one."""
+    instance = bench_deposit.make_instance(folder / "ingest")
+    counts = {size: max(bench_ingest.CONNECTIONS, count // (10 if quick else 1)) for size, count in INGESTED.items()}
     mails: dict[int, Path] = {}
     for size in INGESTED:
         one: Mail = mail(keys, "ingest", size)
         mails[size] = folder / f"ingest-{size}.eml"
         mails[size].write_bytes(one.raw)
-    return [asdict(row) for row in bench_ingest.measure(mails, INGESTED, instance, recipient)]
+    return [asdict(row) for row in bench_ingest.measure(mails, counts, instance.directory, instance.address)]
 
 
 def run(*, quick: bool) -> dict[str, Any]:
@@ -79,8 +82,14 @@ def run(*, quick: bool) -> dict[str, Any]:
         folder = Path(name)
         keys = material()
         result["smime"] = smime_rows(keys, folder, quick)
+        rounds = {size: max(2, count // (10 if quick else 1)) for size, count in ROUNDS.items()}
+        result["gateway"] = bench_whole.rows(keys, folder, SIZES, rounds)
         result["memory"] = bench_memory.measured(10_000_000 if quick else bench_memory.SIZE)
-        result["ingest"] = ingest_rows(keys, folder, None, "")
+        result["ingest"] = ingest_rows(keys, folder, quick)
+        result["workers"] = []
+        for size, count in WORKED.items():
+            (folder / f"workers-{size}").mkdir()
+            result["workers"] += bench_workers.rows(folder / f"workers-{size}", size, count // (10 if quick else 1))
     return result
 
 
@@ -95,25 +104,29 @@ def processor() -> str:
 
 def tables(result: dict[str, Any]) -> str:
     """The result as the tables of docs/operations.md."""
-    lines = ["| message | floor | open + seal × 3 | ratio |", "|---|---|---|---|"]
-    lines += [
-        f"| {_size(row['size'])} | {row['floor_ms']:.2f} ms | {row['smime_ms']:.2f} ms | {row['ratio']:.2f} |"
-        for row in result["smime"]
-    ]
     memory = result["memory"]
     over, idle = memory["over_idle"] / (1 << 20), memory["idle"] / (1 << 20)
-    said = f"{over:.1f} MiB over {idle:.0f} MiB idle, {memory['seconds']:.2f} s"
-    lines += [
-        "",
-        f"One message of {_size(memory['size'])}: {said}.",
-        "", "| server | message | messages/s | MB/s |", "|---|---|---|---|",
-    ]  # fmt: skip
-    lines += [
+    floors = [
+        f"| {_size(row['size'])} | {row['floor_ms']:.1f} ms | {row['gateway_ms']:.1f} ms | {row['ratio']:.2f} "
+        f"| {row['receive_ms']:.1f} + {row['work_ms']:.1f} + {row['announce_ms']:.1f} | {alone['ratio']:.2f} |"
+        for row, alone in zip(result["gateway"], result["smime"], strict=True)
+    ]
+    ingest = [
         f"| {row['server']} | {_size(row['size'])} | {row['messages_per_second']:.0f} "
         f"| {row['bytes_per_second'] / 1e6:.0f} |"
         for row in result["ingest"]
     ]
-    return "\n".join(lines)
+    workers = [
+        f"| {row['workers']} | {_size(row['size'])} | {row['messages_per_second']:.1f} | {row['times_one']:.2f} |"
+        for row in result["workers"]
+    ]
+    return "\n".join([
+        "| message | floor | gateway | ratio | receive + work + announce, ms | S/MIME alone, ratio |",
+        "|---|---|---|---|---|---|", *floors, "",
+        f"One message of {_size(memory['size'])}: {over:.1f} MiB over {idle:.0f} MiB idle, {memory['seconds']:.2f} s.",
+        "", "| server | message | messages/s | MB/s |", "|---|---|---|---|", *ingest,
+        "", "| workers | message | messages/s | times one |", "|---|---|---|---|", *workers,
+    ])  # fmt: skip
 
 
 def _size(octets: float) -> str:

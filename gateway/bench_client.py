@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import subprocess
@@ -61,18 +62,20 @@ class Session:
 
 def _run(address: tuple[str, int], recipient: str, stuffed: bytes, messages: int, connections: int) -> float:
     failures: list[str] = []
+    numbers = itertools.count()
+    begun = time.perf_counter()
 
     def work(count: int) -> None:
         try:
             session = Session(address)
             for _ in range(count):
-                session.send(recipient, stuffed)
+                # A field of its own makes each message another one: the same bytes again would be a retransmission.
+                session.send(recipient, f"X-Bench: {next(numbers)}-{begun}\r\n".encode() + stuffed)
             session.quit()
         except (OSError, RuntimeError) as error:
             failures.append(str(error))
 
     threads = [threading.Thread(target=work, args=(messages // connections,)) for _ in range(connections)]
-    begun = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:

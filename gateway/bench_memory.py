@@ -1,11 +1,10 @@
-"""Peak memory over idle for one large message, measured in a process of its own."""
+"""Peak memory over idle for one large message through the whole gateway, measured in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 SIZE = 100_000_000
@@ -29,42 +28,9 @@ def measured(size: int = SIZE) -> dict[str, float]:
 
 
 def _child(size: int) -> dict[str, float]:
-    import time
+    from dcc.gateway import bench_whole
 
-    from dcc.gateway.bench_material import mail, material
-    from dcc.gateway.bench_smime import Smime
-
-    keys = material()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        small, path = Smime(keys, mail(keys, "small", 50_000), folder), folder / "large.eml"
-        small.run()  # everything imported and warm: what a waiting gateway holds
-        _make_elsewhere(keys, path, size)
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the peak so far
-        idle = status("VmRSS")
-        begun = time.perf_counter()
-        small.process(path)
-        seconds = time.perf_counter() - begun
-        peak = status("VmHWM")
-        small.close()
-    return {"size": size, "idle": idle, "peak": peak, "over_idle": peak - idle, "seconds": seconds}
-
-
-def _make_elsewhere(keys: object, path: Path, size: int) -> None:
-    """The large mail is made in a child, so that making it leaves no trace in this process's memory."""
-    import os
-
-    from dcc.gateway.bench_material import Material, mail
-
-    if not isinstance(keys, Material):
-        raise TypeError("keys")
-    child = os.fork()
-    if child == 0:
-        path.write_bytes(mail(keys, "large", size).raw)
-        os._exit(0)
-    _, code = os.waitpid(child, 0)
-    if code:
-        raise OSError("the large mail could not be made")
+    return bench_whole.memory(size)
 
 
 if __name__ == "__main__":
