@@ -67,16 +67,18 @@ class Pipeline:
 
     def _process(self, message: Message) -> MessageState:
         with Progress.start(message, self._clock()) as progress:
-            ended: Ended | None = None
             for name, state, stage in STAGES:
                 begun = time.perf_counter()
                 ended = stage(self._services, progress)
+                spent = (time.perf_counter() - begun) * 1000
                 if ended is not None:
                     break
-                self._advance(progress, state, name, (time.perf_counter() - begun) * 1000)
-            if ended is None:
+                self._advance(progress, state, name, spent)
+            else:
                 raise RuntimeError("the last stage ends every message")
-            end = settle(self._services, progress, ended, self._clock(), (time.perf_counter() - begun) * 1000)
+            # The decision is not committed by itself: it is written with what follows from it, in one transaction.
+            progress.stages.append(StageTiming(name, self._clock(), round(spent, 3)))
+            end = settle(self._services, progress, ended, self._clock())
             checkpoint("after-settled")
             self._services.count_end(end, ended.code)
             self._services.wake_relay.set()

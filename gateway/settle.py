@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -18,13 +19,15 @@ class LostRaceError(Exception):
     """Another worker was first; its work stands, ours is dropped and done again if it must."""
 
 
-def settle(services: Services, progress: Progress, ended: Ended, now: datetime, ms: float = 0.0) -> MessageState:
+def settle(services: Services, progress: Progress, ended: Ended, now: datetime) -> MessageState:
     """Write the end. Raises LostRaceError when the message, or a document to replace, changed meanwhile."""
     message = progress.message
+    begun = time.perf_counter()
     if progress.clear and "original" not in progress.evidence:
         progress.evidence["original"] = services.protect_original(message)
-    progress.stages.append(StageTiming("settled", now, round(ms, 3)))
     with services.database.begin() as conn:
+        spent = (time.perf_counter() - begun) * 1000
+        progress.stages.append(StageTiming("settled", now, round(spent, 3)))
         moved = messages.settle(
             conn, message.id, expected=progress.state, end=ended.state, now=now, stages=progress.stages,
             reason_code=ended.code, reason_parameters=() if ended.reason is None else ended.reason.parameters,
