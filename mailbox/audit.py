@@ -21,6 +21,10 @@ from dcc.mailbox.schema import audit, audit_head
 __all__ = ["AuditTrail", "AuditVerification", "Vouch", "export", "verify"]
 
 Vouch = Callable[[bytes], bytes]  # signature of the gateway's certificate key, SHA-256, PKCS#1 v1.5 or ECDSA
+# Built once: building a statement costs more than running it.
+_HEAD = select(audit_head).where(audit_head.c.id == 1).with_for_update()
+_SET_HEAD = update(audit_head).where(audit_head.c.id == 1)
+_INSERT = insert(audit)
 
 
 class AuditTrail:
@@ -59,7 +63,7 @@ class AuditTrail:
             sequence += 1
             rows.append(self._row(record, sequence, previous))
             previous = rows[-1]["hash"]
-        conn.execute(insert(audit), rows)
+        conn.execute(_INSERT, rows)
         self._set_head(conn, sequence, previous)
 
     def _known(self, conn: Connection) -> bool:
@@ -94,9 +98,7 @@ class AuditTrail:
 
     def _set_head(self, conn: Connection, sequence: int, last: str) -> None:
         signature = self._sign(head_text(sequence, last))
-        conn.execute(
-            update(audit_head).where(audit_head.c.id == 1).values(sequence=sequence, hash=last, signature=signature)
-        )
+        conn.execute(_SET_HEAD, {"sequence": sequence, "hash": last, "signature": signature})
 
     def _sign(self, text: str) -> bytes:
         return self._key.sign(text.encode(), ec.ECDSA(hashes.SHA256()))
@@ -120,4 +122,4 @@ def export(conn: Connection) -> Iterator[dict[str, Any]]:
 
 def _head(conn: Connection) -> Row[Any] | None:
     # The lock makes the chain linear on PostgreSQL; SQLite has one writer at a time anyway.
-    return conn.execute(select(audit_head).where(audit_head.c.id == 1).with_for_update()).one_or_none()
+    return conn.execute(_HEAD).one_or_none()

@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 BUSY_SECONDS = 30
 NO_ROOM_STATES = {"53100"}  # PostgreSQL: disk_full
+FAILURES = (DBAPIError, PoolTimeout, sqlite3.Error)
 REFUSED = (IntegrityError, DataError, ProgrammingError)  # the statement is at fault, not the store
 
 
@@ -37,8 +38,10 @@ class Database:
         self._url = make_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
+        self._writer = self._engine.execution_options(dcc_write=True)
         # PostgreSQL's default shows each statement another moment; one snapshot is what SQLite gives anyway.
-        self._reading = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        self._reader = self._engine.execution_options(**snapshot)
 
     @property
     def engine(self) -> Engine:
@@ -53,19 +56,19 @@ class Database:
         values, where a statement is refused (IntegrityError: a unique key exists already).
         """
         try:
-            with self._engine.connect().execution_options(dcc_write=True) as conn, conn.begin():
+            with self._writer.begin() as conn:
                 yield conn
-        except (DBAPIError, PoolTimeout) as error:
+        except FAILURES as error:
             raise mapped(error) from None  # the cause quotes the row: identities (I3)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot to read from; writes in it are refused or rolled back."""
         try:
-            with self._engine.connect().execution_options(**self._reading) as conn:
+            with self._reader.connect() as conn:
                 yield conn
                 conn.rollback()
-        except (DBAPIError, PoolTimeout) as error:
+        except FAILURES as error:
             raise mapped(error) from None
 
     def migrate(self) -> None:
@@ -74,7 +77,7 @@ class Database:
 
         try:
             upgrade(self._engine)
-        except (DBAPIError, PoolTimeout) as error:
+        except FAILURES as error:
             raise mapped(error) from None
 
     def check(self) -> None:
@@ -96,11 +99,12 @@ class Database:
         self._engine.dispose()
 
 
-def mapped(error: DBAPIError | PoolTimeout) -> Exception:
+def mapped(error: DBAPIError | PoolTimeout | sqlite3.Error) -> Exception:
     """The store's answer to a driver's error, without any value of the row it was about (I3)."""
     if isinstance(error, PoolTimeout):
         return DatabaseGone("no free connection")
-    state = str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None) or "unknown")
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state = str(getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or "unknown")
     if state in NO_ROOM_STATES or state == "SQLITE_FULL":
         return DatabaseFull("no room left for the database")
     if isinstance(error, REFUSED) and not error.connection_invalidated:
@@ -136,7 +140,9 @@ def _sqlite_engine(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         write = connection.get_execution_options().get("dcc_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        # Straight to the driver: through SQLAlchemy it would cost as much as the statements that follow.
+        driver: Any = connection.connection.driver_connection
+        driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
 

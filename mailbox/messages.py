@@ -9,13 +9,39 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 
 from dcc.mailbox.records import ENDS, Message, MessageState, StageTiming
 from dcc.mailbox.rows import insert_new, iso, pack, pairs, strings
 from dcc.mailbox.schema import messages, replays
 
 IN_PROGRESS = tuple(state.value for state in MessageState if state not in ENDS)
+
+# Built once: building a statement costs more than running it.
+_DUE = (
+    select(messages.c.id)
+    .where(
+        messages.c.state.in_(IN_PROGRESS),
+        messages.c.due <= bindparam("at"),
+        or_(messages.c.lease_until.is_(None), messages.c.lease_until < bindparam("at")),
+    )
+    .order_by(messages.c.due)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(messages)
+    .where(messages.c.id.in_(_DUE.scalar_subquery()))
+    .values(lease_until=bindparam("until"), attempts=messages.c.attempts + 1)
+    .returning(messages)
+)
+_MOVE = update(messages).where(messages.c.id == bindparam("which"), messages.c.state == bindparam("before"))
+_SAME = select(messages.c.id).where(
+    or_(
+        messages.c.id == bindparam("which"),
+        (messages.c.envelope_key == bindparam("key")) & messages.c.settled_at.is_(None),
+    )
+)
 
 
 def envelope_key(message: Message) -> str:
@@ -31,11 +57,8 @@ def insert_received(conn: Connection, message: Message) -> str:
     """
     key = envelope_key(message)
     row = {"envelope_key": key, **_values(message)}
-    same = select(messages.c.id).where(
-        or_(messages.c.id == message.id, (messages.c.envelope_key == key) & messages.c.settled_at.is_(None))
-    )
     while not insert_new(conn, messages, [row], messages.c.id):
-        known = conn.execute(same).scalars().first()
+        known = conn.execute(_SAME, {"which": message.id, "key": key}).scalars().first()
         if known is not None:  # None: it was settled between the two statements, so ours is a new message
             return str(known)
     return message.id
@@ -43,23 +66,7 @@ def insert_received(conn: Connection, message: Message) -> str:
 
 def claim(conn: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Message]:
     """Take up to `limit` due messages under a lease; counts an attempt, so that a crash counts too."""
-    due = (
-        select(messages.c.id)
-        .where(
-            messages.c.state.in_(IN_PROGRESS),
-            messages.c.due <= now,
-            or_(messages.c.lease_until.is_(None), messages.c.lease_until < now),
-        )
-        .order_by(messages.c.due)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    taken = conn.execute(
-        update(messages)
-        .where(messages.c.id.in_(due.scalar_subquery()))
-        .values(lease_until=now + lease, attempts=messages.c.attempts + 1)
-        .returning(messages)
-    )
+    taken = conn.execute(_CLAIM, {"at": now, "until": now + lease, "most": limit})
     return sorted((_message(row) for row in taken), key=lambda message: message.received_at)
 
 
@@ -73,12 +80,7 @@ def advance(
     **columns: Any,
 ) -> bool:
     """Move from `expected` to `to`, or do nothing and return False when another worker was first."""
-    moved = conn.execute(
-        update(messages)
-        .where(messages.c.id == message_id, messages.c.state == expected.value)
-        .values(state=to.value, stages=_stages(stages), **columns)
-    )
-    return moved.rowcount == 1
+    return _move(conn, message_id, expected, {"state": to.value, "stages": _stages(stages), **columns})
 
 
 def settle(
@@ -97,21 +99,16 @@ def settle(
     """Bring to one of the four ends, by compare-and-set; the lease is given back."""
     if end not in ENDS:
         raise ValueError("not an end")
-    moved = conn.execute(
-        update(messages)
-        .where(messages.c.id == message_id, messages.c.state == expected.value)
-        .values(
-            state=end.value,
-            settled_at=now,
-            lease_until=None,
-            reason_code=reason_code,
-            reason_parameters=pack([list(pair) for pair in reason_parameters]),
-            documents=pack(list(documents)),
-            stages=_stages(stages),
-            **columns,
-        )
-    )
-    return moved.rowcount == 1
+    values = {
+        "state": end.value,
+        "settled_at": now,
+        "lease_until": None,
+        "reason_code": reason_code,
+        "reason_parameters": pack([list(pair) for pair in reason_parameters]),
+        "documents": pack(list(documents)),
+        "stages": _stages(stages),
+    }
+    return _move(conn, message_id, expected, values | columns)
 
 
 def defer(conn: Connection, message_id: str, *, until: datetime) -> None:
@@ -195,6 +192,10 @@ def unsettled_ids(conn: Connection) -> set[str]:
 def known_ids(conn: Connection, ids: Sequence[str]) -> set[str]:
     """Those of `ids` that have a row."""
     return set(conn.execute(select(messages.c.id).where(messages.c.id.in_(ids))).scalars())
+
+
+def _move(conn: Connection, message_id: str, expected: MessageState, values: dict[str, Any]) -> bool:
+    return conn.execute(_MOVE, {"which": message_id, "before": expected.value, **values}).rowcount == 1
 
 
 def _stages(stages: Sequence[StageTiming]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 
 from dcc.mailbox.records import Delivery, DeliveryState
 from dcc.mailbox.rows import insert_new, pack, pairs, strings
@@ -19,6 +19,37 @@ RECEIPT_AFTER = {
     DeliveryState.READ: (*OPEN, DeliveryState.SENT, DeliveryState.DELIVERED, DeliveryState.FAILED),
     DeliveryState.FAILED: (*OPEN, DeliveryState.SENT),  # a late DSN does not undo a delivery that was confirmed
 }
+# Built once: building a statement costs more than running it.
+_INTERRUPTED = (
+    update(outbox)
+    .where(
+        outbox.c.state == DeliveryState.QUEUED.value,
+        outbox.c.started_at.is_not(None),
+        or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < bindparam("at")),
+    )
+    .values(state=DeliveryState.UNCERTAIN.value, lease_until=None)
+    .returning(outbox)
+)
+_DUE = (
+    select(outbox.c.id)
+    .where(
+        outbox.c.state == DeliveryState.QUEUED.value,
+        outbox.c.due <= bindparam("at"),
+        outbox.c.started_at.is_(None),
+        or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < bindparam("at")),
+    )
+    .order_by(outbox.c.due, outbox.c.message)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(outbox)
+    .where(outbox.c.id.in_(_DUE.scalar_subquery()))
+    .values(lease_until=bindparam("until"), attempts=outbox.c.attempts + 1)
+    .returning(outbox)
+)
+_SET = update(outbox).where(outbox.c.id == bindparam("which"))
+_MOVE = _SET.where(outbox.c.state.in_(bindparam("before", expanding=True)))
 REQUEUABLE = (DeliveryState.FAILED.value, DeliveryState.UNCERTAIN.value)
 
 
@@ -34,17 +65,7 @@ def enqueue_all(conn: Connection, deliveries: Sequence[Delivery]) -> int:
 
 def interrupted(conn: Connection, *, now: datetime) -> list[Delivery]:
     """Sendings that began and whose worker died: from now on `uncertain`, never sent again by themselves (I1)."""
-    lost = (
-        update(outbox)
-        .where(
-            outbox.c.state == DeliveryState.QUEUED.value,
-            outbox.c.started_at.is_not(None),
-            or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < now),
-        )
-        .values(state=DeliveryState.UNCERTAIN.value, lease_until=None)
-        .returning(outbox)
-    )
-    return [_delivery(row) for row in conn.execute(lost)]
+    return [_delivery(row) for row in conn.execute(_INTERRUPTED, {"at": now})]
 
 
 def claim_due(conn: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
@@ -53,24 +74,7 @@ def claim_due(conn: Connection, *, now: datetime, lease: timedelta, limit: int) 
     A mail whose sending had begun is never among them: it becomes uncertain. Call `interrupted` first to record it.
     """
     interrupted(conn, now=now)
-    due = (
-        select(outbox.c.id)
-        .where(
-            outbox.c.state == DeliveryState.QUEUED.value,
-            outbox.c.due <= now,
-            outbox.c.started_at.is_(None),
-            or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < now),
-        )
-        .order_by(outbox.c.due, outbox.c.message)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    taken = conn.execute(
-        update(outbox)
-        .where(outbox.c.id.in_(due.scalar_subquery()))
-        .values(lease_until=now + lease, attempts=outbox.c.attempts + 1)
-        .returning(outbox)
-    )
+    taken = conn.execute(_CLAIM, {"at": now, "until": now + lease, "most": limit})
     return sorted((_delivery(row) for row in taken), key=lambda one: (one.due, one.id))
 
 
@@ -84,10 +88,17 @@ def mark_started(conn: Connection, delivery_id: str, *, now: datetime) -> None:
     _set(conn, delivery_id, started_at=now)
 
 
-def mark_sent(conn: Connection, delivery_id: str, *, now: datetime) -> bool:
-    """The next host has taken it. A receipt that was quicker than we stays: False."""
-    _set(conn, delivery_id, sent_at=now, lease_until=None, sealed_file=None)
-    return _move(conn, delivery_id, OPEN, state=DeliveryState.SENT.value)
+def mark_sent(conn: Connection, delivery_id: str, *, now: datetime, message_id: str | None = None) -> bool:
+    """The next host has taken it. A receipt that was quicker than we stays: False.
+
+    `message_id`: where it was not fixed before, by `mark_sealed`.
+    """
+    told: dict[str, Any] = {} if message_id is None else {"message_id": message_id}
+    told |= {"sent_at": now, "lease_until": None, "sealed_file": None}
+    if _move(conn, delivery_id, OPEN, state=DeliveryState.SENT.value, **told):
+        return True
+    _set(conn, delivery_id, **told)
+    return False
 
 
 def mark_failed(conn: Connection, delivery_id: str, *, reason: str) -> bool:
@@ -172,12 +183,12 @@ def sealed_files(conn: Connection) -> set[str]:
 
 
 def _move(conn: Connection, delivery_id: str, before: Sequence[DeliveryState], **columns: Any) -> bool:
-    chosen = outbox.c.state.in_([state.value for state in before])
-    return conn.execute(update(outbox).where(outbox.c.id == delivery_id, chosen).values(**columns)).rowcount == 1
+    names = [state.value for state in before]
+    return conn.execute(_MOVE, {"which": delivery_id, "before": names, **columns}).rowcount == 1
 
 
 def _set(conn: Connection, delivery_id: str, **columns: Any) -> None:
-    conn.execute(update(outbox).where(outbox.c.id == delivery_id).values(**columns))
+    conn.execute(_SET, {"which": delivery_id, **columns})
 
 
 def _values(delivery: Delivery) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table
@@ -36,9 +37,13 @@ def insert_new(conn: Connection, table: Table, rows: Sequence[dict[str, Any]], r
     """Insert the rows that break no unique key, whoever else writes; returns `returning` of those."""
     if not rows:
         return set()
-    build: Any = sqlite.insert if conn.dialect.name == "sqlite" else postgresql.insert
-    statement = build(table).on_conflict_do_nothing().returning(returning)
-    return set(conn.execute(statement, list(rows)).scalars())
+    return set(conn.execute(_insert_new(conn.dialect.name, table, returning), list(rows)).scalars())
+
+
+@cache
+def _insert_new(dialect: str, table: Table, returning: Column[Any]) -> Any:
+    build: Any = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    return build(table).on_conflict_do_nothing().returning(returning)
 
 
 def strings(text: str) -> tuple[str, ...]:
