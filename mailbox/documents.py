@@ -6,12 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from dcc.mailbox.records import BlobRef, Document, DocumentStatus, Part
 from dcc.mailbox.rows import pack, strings
 from dcc.mailbox.schema import documents as table
 from dcc.mailbox.schema import parts
+
+OLDEST_FIRST = (table.c.received_at, table.c.id)
+# Asked for every mail: built once, since building a statement costs twice what running it does.
+SOME = select(table).where(table.c.id.in_(bindparam("ids", expanding=True))).order_by(*OLDEST_FIRST)
+PARTS = select(parts).where(parts.c.document.in_(bindparam("ids", expanding=True))).order_by(parts.c.position)
 
 
 def add_document(conn: Connection, document: Document) -> None:
@@ -27,7 +32,7 @@ def add_document(conn: Connection, document: Document) -> None:
 
 def document(conn: Connection, document_id: str) -> Document | None:
     """One document by its id."""
-    found = _load(conn, [table.c.id == document_id])
+    found = some(conn, [document_id])
     return found[0] if found else None
 
 
@@ -44,7 +49,7 @@ def documents(conn: Connection, folder_id: str) -> list[Document]:
 
 def some(conn: Connection, ids: Sequence[str]) -> list[Document]:
     """These documents, in the order asked."""
-    found = {one.id: one for one in _load(conn, [table.c.id.in_(ids)])}
+    found = {one.id: one for one in _with_parts(conn, conn.execute(SOME, {"ids": list(ids)}).all())}
     return [found[one] for one in ids if one in found]
 
 
@@ -65,12 +70,14 @@ def blob_refs(conn: Connection) -> Iterable[BlobRef]:
 
 
 def _load(conn: Connection, conditions: Sequence[Any]) -> list[Document]:
-    rows = conn.execute(select(table).where(*conditions).order_by(table.c.received_at, table.c.id)).all()
+    return _with_parts(conn, conn.execute(select(table).where(*conditions).order_by(*OLDEST_FIRST)).all())
+
+
+def _with_parts(conn: Connection, rows: Sequence[Row[Any]]) -> list[Document]:
     if not rows:
         return []
-    query = select(parts).where(parts.c.document.in_([row.id for row in rows])).order_by(parts.c.position)
     by_document: dict[str, list[Part]] = {}
-    for row in conn.execute(query):
+    for row in conn.execute(PARTS, {"ids": [row.id for row in rows]}):
         by_document.setdefault(row.document, []).append(_part(row))
     return [
         Document(

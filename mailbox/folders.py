@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
 
 from dcc.mailbox.people import _account
 from dcc.mailbox.records import (
@@ -21,6 +21,18 @@ from dcc.mailbox.records import (
 from dcc.mailbox.rows import new_id, pack, strings
 from dcc.mailbox.schema import accounts, consents, folders, mandates, oppositions, patients
 
+# Asked for every mail: built once, since building a statement costs twice what running it does.
+PATIENT = select(patients).where(patients.c.id == bindparam("wanted"))
+FOLDER = select(folders).where(
+    or_(
+        folders.c.id == bindparam("wanted"),
+        folders.c.reference == bindparam("reference"),
+        folders.c.address == bindparam("address"),
+    )
+)
+MANDATES = select(mandates).where(mandates.c.folder == bindparam("wanted")).order_by(mandates.c.start, mandates.c.id)
+OPPOSITIONS = select(oppositions).where(oppositions.c.folder == bindparam("wanted")).order_by(oppositions.c.at)
+
 
 def add_patient(conn: Connection, patient: Patient) -> None:
     """Add one local identity."""
@@ -29,7 +41,7 @@ def add_patient(conn: Connection, patient: Patient) -> None:
 
 def patient(conn: Connection, patient_id: str) -> Patient | None:
     """One identity by its local id."""
-    row = conn.execute(select(patients).where(patients.c.id == patient_id)).one_or_none()
+    row = conn.execute(PATIENT, {"wanted": patient_id}).one_or_none()
     return None if row is None else _patient(row)
 
 
@@ -52,10 +64,8 @@ def add_folder(conn: Connection, new: Folder) -> None:
 
 def folder(conn: Connection, name: str) -> Folder | None:
     """One folder by its id, reference or address."""
-    query = select(folders).where(
-        or_(folders.c.id == name, folders.c.reference == name.upper(), folders.c.address == name.lower())
-    )
-    row = conn.execute(query).one_or_none()
+    names = {"wanted": name, "reference": name.upper(), "address": name.lower()}
+    row = conn.execute(FOLDER, names).one_or_none()
     return None if row is None else _folder(row)
 
 
@@ -115,8 +125,7 @@ def revoke_mandate(conn: Connection, mandate_id: str, *, at: datetime) -> bool:
 
 def mandates_of(conn: Connection, folder_id: str) -> list[Mandate]:
     """Every mandate of a folder, ended ones too."""
-    query = select(mandates).where(mandates.c.folder == folder_id).order_by(mandates.c.start, mandates.c.id)
-    return [_mandate(row) for row in conn.execute(query)]
+    return [_mandate(row) for row in conn.execute(MANDATES, {"wanted": folder_id})]
 
 
 def mandates_held(conn: Connection, folder_id: str, account: Account) -> list[Mandate]:
@@ -161,8 +170,7 @@ def remove_opposition(conn: Connection, opposition_id: str) -> bool:
 
 def oppositions_of(conn: Connection, folder_id: str) -> list[Opposition]:
     """The oppositions of a folder."""
-    query = select(oppositions).where(oppositions.c.folder == folder_id).order_by(oppositions.c.at)
-    return [Opposition(**row._mapping) for row in conn.execute(query)]
+    return [Opposition(**row._mapping) for row in conn.execute(OPPOSITIONS, {"wanted": folder_id})]
 
 
 def _patient(row: Row[Any]) -> Patient:
