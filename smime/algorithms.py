@@ -71,6 +71,7 @@ KEY_WRAPS = {
     "2.16.840.1.101.3.4.1.5": 16,
     "2.16.840.1.101.3.4.1.25": 24,
     "2.16.840.1.101.3.4.1.45": 32,
+    "1.2.840.113549.1.9.16.3.6": 24,  # Triple-DES: for a content that is itself behind the switch
 }
 # ECDH with the ANSI X9.63 KDF (RFC 5753 §7.1.4, RFC 8418 uses HKDF)
 KEY_AGREEMENTS: dict[str, tuple[str, type[hashes.HashAlgorithm]]] = {

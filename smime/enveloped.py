@@ -21,6 +21,7 @@ from dcc.smime.workfile import WorkFile
 
 TAG_OCTETS = 16  # R-GCM: no shorter tag
 NONCE_OCTETS = 12
+RC2_128 = b"\x02\x01\x3a"  # rc2ParameterVersion of 128 effective bits (RFC 8018 §B.2.3)
 STEP = 1 << 17
 
 
@@ -54,6 +55,8 @@ def decrypt(
     Raises NotForUs before a recipient is selected; after that only NotOpened, whatever failed (R-ORACLE).
     """
     selected, algorithm = _prologue(stream, limits)(keys)
+    if selected.legacy and not algorithm.cipher.legacy:
+        raise Unsupported("Triple-DES key wrap")
     if algorithm.cipher.legacy and not allow_legacy:
         raise Unsupported(algorithm.cipher.name)
     if (algorithm.cipher.mode == "gcm") != authenticated:
@@ -112,7 +115,9 @@ def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
             raise Unsupported("GCM with a short tag or an odd nonce (R-GCM)")
         return _Algorithm(cipher, vector)
     if cipher.name == "rc2-cbc":
-        parameter = ber.children(data, parameter)[-1]
+        version, parameter = ber.children(data, parameter)
+        if data[version.start : version.end] != RC2_128:
+            raise Unsupported("rc2 with a short key")
     vector = data[parameter.value : parameter.end]
     if len(vector) != cipher.block:
         raise Malformed("initialisation vector")

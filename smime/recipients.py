@@ -16,8 +16,10 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from dcc.smime import algorithms, ber
 from dcc.smime.certificates import CertificateParts, parts
+from dcc.smime.der import oid as der_oid
 from dcc.smime.errors import LimitPassed, Malformed, NotForUs
 from dcc.smime.keys import KeyPair
+from dcc.smime.legacywrap import TRIPLE_DES_WRAP, unwrap
 from dcc.smime.limits import Limits
 
 KINDS = {0x30: "ktri", 0xA1: "kari", 0xA2: "kekri", 0xA3: "pwri", 0xA4: "ori"}
@@ -49,6 +51,7 @@ class Selected:
     ours: OurKey
     transport: str
     recover: Callable[[], bytes | None]
+    legacy: bool = False  # a key wrap for archives only
 
 
 @lru_cache(maxsize=64)
@@ -173,10 +176,11 @@ def _key_agreement(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
         fields = ber.children(data, algorithm)
         name = ber.oid(data, fields[0], limits)
         wrap = data[fields[1].start : fields[1].end] if len(fields) > 1 else b""
+        legacy = der_oid(TRIPLE_DES_WRAP) in wrap
         originator = _originator_point(data, members[1], limits)
         wrapped = data[encrypted.value : encrypted.end]
         label = (algorithms.KEY_AGREEMENTS.get(name) or algorithms.HKDF_AGREEMENTS.get(name) or (name,))[0]
-        return Selected(ours, label, partial(_agree, ours.pair, name, wrap, originator, ukm, wrapped, limits))
+        return Selected(ours, label, partial(_agree, ours.pair, name, wrap, originator, ukm, wrapped, limits), legacy)
     return None
 
 
@@ -195,7 +199,8 @@ def _agree(
     pair: KeyPair, name: str, wrap: bytes, point: bytes | None, ukm: bytes | None, wrapped: bytes, limits: Limits
 ) -> bytes | None:
     try:
-        size = algorithms.KEY_WRAPS[ber.oid(wrap, ber.children(wrap, ber.whole(wrap, ber.SEQUENCE))[0], limits)]
+        wrapping = ber.oid(wrap, ber.children(wrap, ber.whole(wrap, ber.SEQUENCE))[0], limits)
+        size = algorithms.KEY_WRAPS[wrapping]
         secret = _shared_secret(pair, point)
         if secret is None:
             return None
@@ -206,7 +211,7 @@ def _agree(
             kek = HKDF(algorithms.HKDF_AGREEMENTS[name][1](), size, None, info).derive(secret)
         else:
             return None
-        return aes_key_unwrap(kek, wrapped)
+        return unwrap(kek, wrapped) if wrapping == TRIPLE_DES_WRAP else aes_key_unwrap(kek, wrapped)
     except (KeyError, IndexError, ValueError, InvalidUnwrap, UnsupportedAlgorithm, Malformed, LimitPassed):
         return None
 

@@ -1,0 +1,91 @@
+"""The work file: memory first, then a file that says nothing to whoever finds it (R-KEYS)."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dcc.smime import workfile
+from dcc.smime.workfile import WorkFile
+
+
+@given(st.lists(st.binary(max_size=300), max_size=12), st.integers(0, 900), st.data())
+@settings(max_examples=50)
+def test_reads_what_was_written(pieces: list[bytes], limit: int, data: st.DataObject) -> None:
+    """Any region reads back, in memory or on disk."""
+    file = WorkFile(memory_limit=limit)
+    for piece in pieces:
+        assert file.write(piece) == len(piece)
+    whole = b"".join(pieces)
+    assert file.size == len(whole)
+    start = data.draw(st.integers(0, len(whole)))
+    size = data.draw(st.integers(0, len(whole) + 5))
+    view = file.view(start, size)
+    assert view.read() == whole[start : start + size]
+    view.seek(1)
+    assert view.read(3) == whole[start : start + size][1:4]
+    file.close()
+
+
+def test_several_views_of_a_large_file() -> None:
+    """Views are independent, across the blocks of the cipher."""
+    clear = random.Random(1).randbytes(400_000)
+    file = WorkFile(memory_limit=1000)
+    for at in range(0, len(clear), 777):
+        file.write(clear[at : at + 777])
+    one, two = file.view(5, 300_000), file.view(17, 10)
+    assert one.read(100_001) == clear[5:100_006]
+    assert two.read() == clear[17:27]
+    assert one.read() == clear[100_006:300_005]
+    assert one.seek(-4, os.SEEK_END) == 299_996
+    assert one.read(10) == clear[300_001:300_005]
+    file.close()
+
+
+def test_nothing_readable_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-KEYS: the file has no name, mode 0600, and its octets are not the plaintext."""
+    seen: list[tuple[int, int]] = []
+    make = workfile.tempfile.mkstemp
+
+    def spy(**options: str) -> tuple[int, str]:
+        handle, name = make(**options)
+        seen.append((handle, os.fstat(handle).st_mode & 0o777))
+        return handle, name
+
+    monkeypatch.setattr(workfile.tempfile, "mkstemp", spy)
+    file = WorkFile(tmp_path, memory_limit=10)
+    file.write(b"PAT-TROIS DOMINIQUE " * 100)
+    assert list(tmp_path.iterdir()) == []
+    (handle, mode) = seen[0]
+    assert mode == 0o600
+    kept = os.pread(handle, 1 << 16, 0)
+    assert len(kept) == 2000
+    assert b"PAT-TROIS" not in kept
+    file.close()
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(handle)
+
+
+def test_small_files_stay_in_memory(tmp_path: Path) -> None:
+    """Below the limit nothing touches the disk."""
+    file = WorkFile(tmp_path / "absent", memory_limit=100)
+    file.write(b"x" * 100)
+    with pytest.raises(FileNotFoundError):
+        file.write(b"x")
+
+
+def test_closed() -> None:
+    """A closed file gives nothing any more."""
+    file = WorkFile()
+    file.write(b"x")
+    view = file.view()
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        view.read()
+    with pytest.raises(ValueError, match="closed"):
+        file.write(b"y")
