@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.metrics import Metrics
-from dcc.gateway.relaying import Outcome, Rejected, Relay, Sent, TryLater, Uncertain
+from dcc.gateway.relaying import Rejected, Relay, Sent, TryLater, Uncertain
 from dcc.gateway.services import Services
 from dcc.mailbox import outbox, people
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState
@@ -36,6 +36,29 @@ BATCH = 8  # mails claimed at a time: one commit for the claim of a whole deposi
 SWEEP = timedelta(seconds=30)  # how often broken sendings are looked for
 LONGEST_DELAY = timedelta(hours=4)
 log = structlog.get_logger("dcc.announce")
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A mail that has been handed over; `message_id` None: it was committed before."""
+
+    delivery: Delivery
+    path: Path
+    message_id: str | None
+    outcome: Sent | Rejected | Uncertain
+
+    def state(self) -> tuple[str, str]:
+        """The state and the reply's code."""
+        match self.outcome:
+            case Sent():
+                return "sent", ""
+            case Rejected(code):
+                return "failed", code
+        return "uncertain", ""
+
+    def told(self) -> Delivery:
+        """The delivery with its Message-ID, for the audit."""
+        return self.delivery if self.message_id is None else replace(self.delivery, message_id=self.message_id)
 
 
 class Announcer:
@@ -64,50 +87,54 @@ class Announcer:
                 for lost in outbox.interrupted(conn, now=now):
                     self._audit(conn, lost, "uncertain", "interrupted", now)
             claimed = outbox.claim_due(conn, now=now, lease=LEASE, limit=limit)
-        for delivery in claimed:
-            self._guarded(delivery)
+        settled = [done for delivery in claimed if (done := self._guarded(delivery)) is not None]
+        if settled:
+            self._settle(settled)
         return len(claimed)
 
-    def _guarded(self, delivery: Delivery) -> None:
+    def _guarded(self, delivery: Delivery) -> _Done | None:
         """A mail that cannot be made is tried again, then failed, visible to the operator (I2)."""
         try:
-            self._announce(delivery)
+            return self._announce(delivery)
         except (SmimeError, NothingToSay, OSError, ValueError, LookupError) as error:
             log.error("announce_failed", delivery=delivery.id, error=type(error).__name__)  # noqa: TRY400
             self._later(delivery, type(error).__name__)
+            return None
 
-    def _announce(self, delivery: Delivery) -> None:
+    def _announce(self, delivery: Delivery) -> _Done | None:
+        """Rights, content and seal of one mail, then its sending; what came of it, unless that is recorded already."""
         now = self._clock()
+        path: Path | None = None
+        composed: Composed | None = None
         with self._services.database.read() as conn:
             why = still_allowed(delivery, conn=conn, now=now, judge=self._services.judge_stored(self._clock))
+            if why is None or why.outcome == "notice":
+                kind = delivery.kind if why is None else "notice"
+                path = self._sealed_before(delivery, kind)
+                if path is None:
+                    composed = self._composer.compose(
+                        delivery, conn=conn, kind=kind, why=None if why is None else why.code,
+                        encrypt=self._may_encrypt(conn, delivery, kind),
+                        now=now.replace(microsecond=0),  # Date and signingTime are one reading of the clock
+                    )  # fmt: skip
         if why is not None and why.outcome == "deferred":
             self._defer(delivery, now)
-            return
+            return None
         if why is not None and why.outcome != "notice":
             self._withhold(delivery, why, now)
-            return
-        path, message_id = self._sealed(delivery, why, now)
-        self._send(delivery, path, message_id)
-
-    def _sealed(self, delivery: Delivery, why: Reason | None, now: datetime) -> tuple[Path, str | None]:
-        """The finished mail, and its Message-ID when it is new: it is committed with the next step.
-
-        A mail sealed before a crash is sent as it is, if it still may be.
-        """
-        kind = "notice" if why is not None and why.outcome == "notice" else delivery.kind
-        if delivery.sealed_file is not None and kind == delivery.kind:
-            path = self._services.outbox_directory / delivery.sealed_file
-            if path.exists():
-                return path, None
-        date = now.replace(microsecond=0)  # Date and signingTime are one reading of the clock
-        with self._services.database.read() as conn:
-            composed = self._composer.compose(
-                delivery, conn=conn, kind=kind, why=None if why is None else why.code,
-                encrypt=self._may_encrypt(conn, delivery, kind), now=date,
-            )  # fmt: skip
+            return None
+        if composed is None or path is not None:
+            return None if path is None else self._send(delivery, path, None)
         path = self._write(delivery, composed)
         checkpoint("after-sealed")
-        return path, composed.headers.message_id
+        return self._send(delivery, path, composed.headers.message_id)
+
+    def _sealed_before(self, delivery: Delivery, kind: str) -> Path | None:
+        """A mail sealed before a crash is sent as it is, if it still may be."""
+        if delivery.sealed_file is None or kind != delivery.kind:
+            return None
+        path = self._services.outbox_directory / delivery.sealed_file
+        return path if path.exists() else None
 
     def _may_encrypt(self, conn, delivery: Delivery, kind: str) -> bool:  # type: ignore[no-untyped-def]
         """Whether the account's certificate can be used now (R-USAGE); a report was checked by `still_allowed`."""
@@ -136,45 +163,49 @@ class Announcer:
             fsync_directory(directory)  # elsewhere a lost name is harmless: the mail is sealed again
         return path
 
-    def _send(self, delivery: Delivery, path: Path, message_id: str | None) -> None:
-        """Before DATA the Message-ID and the beginning are committed; a relay that may be asked twice needs neither."""
+    def _send(self, delivery: Delivery, path: Path, message_id: str | None) -> _Done | None:
+        """Before DATA the Message-ID and the beginning are committed, and its outcome at once.
+
+        A relay that may be asked twice needs neither: the mails of a batch are recorded together.
+        """
         if not self._relay.idempotent:
             with self._services.database.begin() as conn:
                 _fix(conn, delivery, path, message_id)
                 outbox.mark_started(conn, delivery.id, now=self._clock())
-            message_id = None
+            delivery, message_id = replace(delivery, message_id=message_id or delivery.message_id), None
             checkpoint("after-started")
         outcome = self._relay.send(
             path, sender=self._services.settings.gateway.address, recipient=delivery.mailbox, delivery_id=delivery.id
         )
         checkpoint("after-relay")
-        self._record(delivery, outcome, path, message_id)
-        if not isinstance(outcome, TryLater | Uncertain):
-            path.unlink(missing_ok=True)
+        if isinstance(outcome, TryLater):
+            self._later(delivery, outcome.code)
+            return None
+        done = _Done(delivery, path, message_id, outcome)
+        if self._relay.idempotent:
+            return done
+        self._settle([done])
+        return None
 
-    def _record(self, delivery: Delivery, outcome: Outcome, path: Path, message_id: str | None) -> None:
+    def _settle(self, mails: Sequence[_Done]) -> None:
+        """What came of these mails, with its audit records, in one transaction; what was sent needs no file."""
         now = self._clock()
-        match outcome:
-            case TryLater(code):
-                self._later(delivery, code)
-                return
-            case Sent():
-                state, code = "sent", ""
-            case Rejected(code):
-                state = "failed"
-            case Uncertain():
-                state, code = "uncertain", ""
         with self._services.database.begin() as conn:
-            _fix(conn, delivery, path, message_id)
-            if state == "sent":
-                outbox.mark_sent(conn, delivery.id, now=now)
-            elif state == "failed":
-                outbox.mark_failed(conn, delivery.id, reason=code)
-            else:
-                outbox.mark_uncertain(conn, delivery.id)
-            told = delivery if message_id is None else replace(delivery, message_id=message_id)
-            self._audit(conn, told, state, code, now)
-        self._count(DeliveryState(state))
+            for one in mails:
+                match one.outcome:
+                    case Sent():
+                        outbox.mark_sent(conn, one.delivery.id, now=now, message_id=one.message_id)
+                    case Rejected(code):
+                        _fix(conn, one.delivery, one.path, one.message_id)
+                        outbox.mark_failed(conn, one.delivery.id, reason=code)
+                    case _:
+                        outbox.mark_uncertain(conn, one.delivery.id)
+            self._services.audit.append(conn, *(self._audit_of(one.told(), *one.state(), now) for one in mails))
+        for one in mails:
+            state, _ = one.state()
+            self._count(DeliveryState(state))
+            if state == "sent":  # a failed one keeps its file, for a person's second try
+                one.path.unlink(missing_ok=True)
 
     def _later(self, delivery: Delivery, code: str) -> None:
         """Exponential delay with jitter, until the mail expires (RFC 5321 §4.5.4.1)."""
@@ -205,15 +236,15 @@ class Announcer:
             (self._services.outbox_directory / delivery.sealed_file).unlink(missing_ok=True)
         self._count(DeliveryState.WITHHELD)
 
-    def _audit(self, conn, delivery: Delivery, state: str, code: str, now: datetime) -> None:  # type: ignore[no-untyped-def]
-        self._services.audit.append(
-            conn,
-            AuditRecord(
-                at=now, tag=f"gateway:delivery:{state}", actor="gateway", certificate=None, message=delivery.message,
-                mail_message_id=delivery.message_id, folder=delivery.folder,
-                document=",".join(delivery.documents) or None, decision=state, code=code[:20] or None,
-                detail=json.dumps({"delivery": delivery.id, "account": delivery.account, "kind": delivery.kind}),
-            ),
+    def _audit(self, conn: Connection, delivery: Delivery, state: str, code: str, now: datetime) -> None:
+        self._services.audit.append(conn, self._audit_of(delivery, state, code, now))
+
+    def _audit_of(self, delivery: Delivery, state: str, code: str, now: datetime) -> AuditRecord:
+        return AuditRecord(
+            at=now, tag=f"gateway:delivery:{state}", actor="gateway", certificate=None, message=delivery.message,
+            mail_message_id=delivery.message_id, folder=delivery.folder, document=",".join(delivery.documents) or None,
+            decision=state, code=code[:20] or None,
+            detail=json.dumps({"delivery": delivery.id, "account": delivery.account, "kind": delivery.kind}),
         )  # fmt: skip
 
     def _count(self, state: DeliveryState) -> None:
