@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dcc.mailbox import blobs as blobs_module
 from dcc.mailbox.blobs import CHUNK, TAG, BlobDamaged, BlobStore, sealed_size
 from dcc.mailbox.keyring import KeyMissing, KeyRing
 from dcc.mailbox.spool import Spool, StorageFull
@@ -86,7 +85,8 @@ def test_full_disk_is_said_and_leaves_nothing(
 
     with spool.create("one") as writer:
         writer.write(b"x")
-        monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, "rename")), full)
+        owner: Any = os if step == "fsync" else Path
+        monkeypatch.setattr(owner, step, full)
         with pytest.raises(StorageFull):
             writer.commit()
     assert list(spool.directory.iterdir()) == []
@@ -270,7 +270,7 @@ def test_disk_that_fills_up_takes_a_part_first(store: BlobStore, monkeypatch: py
             self.room -= taken
             return int(self._file.write(data[:taken]))
 
-    monkeypatch.setattr(blobs_module.os, "fdopen", Short)
+    monkeypatch.setattr(os, "fdopen", Short)
     whole = store.put([bytes(4000)])
     with pytest.raises(StorageFull):
         store.put([bytes(9000)])

@@ -109,7 +109,8 @@ def test_the_database_and_the_record_agree_on_force(database: Database, world: A
         assert folders.revoke_mandate(conn, "mandate", at=revoked)
         assert not folders.revoke_mandate(conn, "mandate", at=now)
         (mandate,) = folders.mandates_of(conn, "folder")
-        edges = (mandate.start, mandate.until, revoked, now)
+        assert mandate.until is not None
+        edges: tuple[datetime, ...] = (mandate.start, mandate.until, revoked, now)
         for edge in edges:
             for shift in (-1, 0, 1):
                 at = edge + timedelta(microseconds=shift)
