@@ -26,7 +26,7 @@ class Sink:
         for name in ("tmp", "new", "cur"):
             (box / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"{delivery_id}.dcc"
-        if (box / "new" / name).exists() or any((box / "cur").glob(f"{name}*")):
+        if (box / "new" / name).exists() or any(one.startswith(name) for one in os.listdir(box / "cur")):
             return Sent()
         try:
             os.link(mail, box / "new" / name)  # the finished mail is durable already, and never written again

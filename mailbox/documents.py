@@ -16,6 +16,12 @@ from dcc.mailbox.schema import parts
 OLDEST_FIRST = (table.c.received_at, table.c.id)
 # Asked for every mail: built once, since building a statement costs twice what running it does.
 SOME = select(table).where(table.c.id.in_(bindparam("ids", expanding=True))).order_by(*OLDEST_FIRST)
+ADD, ADD_PARTS = insert(table), insert(parts)
+BY_UNIQUE_ID = (
+    select(table)
+    .where(table.c.folder == bindparam("wanted"), table.c.unique_id == bindparam("unique_id"))
+    .order_by(*OLDEST_FIRST)
+)
 PARTS = select(parts).where(parts.c.document.in_(bindparam("ids", expanding=True))).order_by(parts.c.position)
 
 
@@ -24,10 +30,10 @@ def add_document(conn: Connection, document: Document) -> None:
     values = asdict(document)
     del values["parts"]
     values |= {"status": document.status.value, "confidentiality": pack(list(document.confidentiality))}
-    conn.execute(insert(table).values(**values))
+    conn.execute(ADD, values)
     rows = [_part_values(document.id, position, part) for position, part in enumerate(document.parts)]
     if rows:
-        conn.execute(insert(parts), rows)
+        conn.execute(ADD_PARTS, rows)
 
 
 def document(conn: Connection, document_id: str) -> Document | None:
@@ -38,7 +44,7 @@ def document(conn: Connection, document_id: str) -> Document | None:
 
 def by_unique_id(conn: Connection, folder_id: str, unique_id: str) -> Document | None:
     """The document of a folder that carries this CDA id."""
-    found = _load(conn, [table.c.folder == folder_id, table.c.unique_id == unique_id])
+    found = _with_parts(conn, conn.execute(BY_UNIQUE_ID, {"wanted": folder_id, "unique_id": unique_id}).all())
     return found[0] if found else None
 
 

@@ -23,6 +23,7 @@ from dcc.mailbox.schema import accounts, consents, folders, mandates, opposition
 
 # Asked for every mail: built once, since building a statement costs twice what running it does.
 PATIENT = select(patients).where(patients.c.id == bindparam("wanted"))
+BY_INS = select(patients).where(patients.c.ins == bindparam("ins"), patients.c.oid == bindparam("oid"))
 FOLDER = select(folders).where(
     or_(
         folders.c.id == bindparam("wanted"),
@@ -31,6 +32,19 @@ FOLDER = select(folders).where(
     )
 )
 MANDATES = select(mandates).where(mandates.c.folder == bindparam("wanted")).order_by(mandates.c.start, mandates.c.id)
+READERS = (
+    select(accounts)
+    .join(mandates, or_(mandates.c.account == accounts.c.id, mandates.c.structure == accounts.c.structure))
+    .where(
+        mandates.c.folder == bindparam("wanted"),
+        mandates.c.start <= bindparam("at"),
+        or_(mandates.c.until.is_(None), mandates.c.until > bindparam("at")),
+        or_(mandates.c.revoked_at.is_(None), mandates.c.revoked_at > bindparam("at")),
+        accounts.c.network == bindparam("network"),
+    )
+    .distinct()
+    .order_by(accounts.c.id)
+)
 OPPOSITIONS = select(oppositions).where(oppositions.c.folder == bindparam("wanted")).order_by(oppositions.c.at)
 
 
@@ -47,7 +61,7 @@ def patient(conn: Connection, patient_id: str) -> Patient | None:
 
 def by_ins(conn: Connection, ins: str, oid: str) -> Patient | None:
     """The identity that carries this matricule and this OID: the OID is part of the identifier."""
-    row = conn.execute(select(patients).where(patients.c.ins == ins, patients.c.oid == oid)).one_or_none()
+    row = conn.execute(BY_INS, {"ins": ins, "oid": oid}).one_or_none()
     return None if row is None else _patient(row)
 
 
@@ -139,19 +153,8 @@ def mandates_held(conn: Connection, folder_id: str, account: Account) -> list[Ma
 
 def readers(conn: Connection, in_folder: Folder, at: datetime) -> list[Account]:
     """The accounts that hold a mandate in force on a folder, each once, by account id."""
-    held = or_(
-        mandates.c.account == accounts.c.id,
-        mandates.c.structure == accounts.c.structure,
-    )
-    in_force = (
-        mandates.c.folder == in_folder.id,
-        mandates.c.start <= at,
-        or_(mandates.c.until.is_(None), mandates.c.until > at),
-        or_(mandates.c.revoked_at.is_(None), mandates.c.revoked_at > at),
-        accounts.c.network == in_folder.network,
-    )
-    query = select(accounts).join(mandates, held).where(*in_force).distinct().order_by(accounts.c.id)
-    return [_account(row) for row in conn.execute(query)]
+    asked = {"wanted": in_folder.id, "network": in_folder.network, "at": at}
+    return [_account(row) for row in conn.execute(READERS, asked)]
 
 
 def add_opposition(

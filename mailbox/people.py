@@ -19,6 +19,8 @@ def add_network(conn: Connection, network: Network) -> None:
 # Asked for every mail: built once, since building a statement costs twice what running it does.
 NETWORK = select(networks).where(networks.c.id == bindparam("wanted"))
 ACCOUNT = select(accounts).where(accounts.c.id == bindparam("wanted"))
+BY_MAILBOX = select(accounts).where(accounts.c.mailbox == bindparam("wanted"))
+BY_NATIONAL_ID = select(accounts).where(accounts.c.national_id == bindparam("wanted")).order_by(accounts.c.id)
 
 
 def get_network(conn: Connection, network_id: str) -> Network | None:
@@ -52,16 +54,13 @@ def get_account(conn: Connection, account_id: str) -> Account | None:
 
 def by_mailbox(conn: Connection, network: str | None, address: str) -> list[Account]:
     """The accounts bound to an address, in one network or in all (None)."""
-    query = select(accounts).where(accounts.c.mailbox == address.lower())
-    if network is not None:
-        query = query.where(accounts.c.network == network)
-    return [_account(row) for row in conn.execute(query)]
+    found = [_account(row) for row in conn.execute(BY_MAILBOX, {"wanted": address.lower()})]
+    return [one for one in found if network is None or one.network == network]
 
 
 def by_national_id(conn: Connection, national_id: str) -> list[Account]:
     """The accounts of a holder, one a network (and mailbox)."""
-    query = select(accounts).where(accounts.c.national_id == national_id).order_by(accounts.c.id)
-    return [_account(row) for row in conn.execute(query)]
+    return [_account(row) for row in conn.execute(BY_NATIONAL_ID, {"wanted": national_id})]
 
 
 def of_structure(conn: Connection, network: str, structure: str) -> list[Account]:
