@@ -36,6 +36,8 @@ _CLAIM = (
     .returning(messages)
 )
 _MOVE = update(messages).where(messages.c.id == bindparam("which"), messages.c.state == bindparam("before"))
+AT_ONCE = 500  # an engine bounds the parameters of a statement
+_KNOWN = select(messages.c.id).where(messages.c.id.in_(bindparam("ids", expanding=True)))
 _SAME = select(messages.c.id).where(
     or_(
         messages.c.id == bindparam("which"),
@@ -190,8 +192,11 @@ def unsettled_ids(conn: Connection) -> set[str]:
 
 
 def known_ids(conn: Connection, ids: Sequence[str]) -> set[str]:
-    """Those of `ids` that have a row."""
-    return set(conn.execute(select(messages.c.id).where(messages.c.id.in_(ids))).scalars())
+    """Those of `ids`, however many, that have a row."""
+    found: set[str] = set()
+    for start in range(0, len(ids), AT_ONCE):
+        found.update(conn.execute(_KNOWN, {"ids": list(ids[start : start + AT_ONCE])}).scalars())
+    return found
 
 
 def _move(conn: Connection, message_id: str, expected: MessageState, values: dict[str, Any]) -> bool:

@@ -239,7 +239,7 @@ def test_depth_and_age(database: Database, make_message: Make, now: datetime) ->
         assert messages.queue_depth(conn) == 2
         found = messages.depth_by_state(conn)
         assert messages.unsettled_ids(conn) == {"message2", "message3"}
-        assert messages.known_ids(conn, ["message1", "nobody"]) == {"message1"}
+        assert messages.known_ids(conn, ["message1", *map(str, range(70_000)), "message2"]) == {"message1", "message2"}
     assert found[MessageState.RECEIVED] == (2, make_message(2).received_at)
     assert found[MessageState.HELD] == (0, None)
     assert set(found) == set(MessageState)
