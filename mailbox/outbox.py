@@ -21,13 +21,18 @@ RECEIPT_AFTER = {
 }
 NAMES = tuple(field.name for field in fields(Delivery))
 # Built once: building a statement costs more than running it.
-_INTERRUPTED = (
-    update(outbox)
+_LOST = (
+    select(outbox.c.id)
     .where(
         outbox.c.state == DeliveryState.QUEUED.value,
         outbox.c.started_at.is_not(None),
         or_(outbox.c.lease_until.is_(None), outbox.c.lease_until < bindparam("at")),
     )
+    .with_for_update(skip_locked=True)  # a locked one is being written by a worker that lives
+)
+_INTERRUPTED = (
+    update(outbox)
+    .where(outbox.c.id.in_(_LOST.scalar_subquery()))
     .values(state=DeliveryState.UNCERTAIN.value, lease_until=None)
     .returning(outbox)
 )
