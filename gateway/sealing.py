@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -57,8 +58,10 @@ class SealingRequest:
     out: Path | None = None
 
 
-def seal_file(request: SealingRequest, *, now: datetime, random_bytes: Callable[[int], bytes] = os.urandom) -> Sealed:
-    """Seal one mail; nothing is written before the finished mail has been verified. Raises SealingRefused."""
+def seal_file(
+    request: SealingRequest, *, now: datetime, random_bytes: Callable[[int], bytes] = os.urandom
+) -> tuple[Sealed, str]:
+    """Seal one mail, and its SHA-256; nothing is written before it has been verified. Raises SealingRefused."""
     pair = _signer(request)
     recipients = [one for path in request.recipients for one in certificates_of(path)]
     profile = Profile(
@@ -83,7 +86,7 @@ def seal_file(request: SealingRequest, *, now: datetime, random_bytes: Callable[
             profile=profile, out=cast("BinaryIO", work), random_bytes=random_bytes,
         )  # fmt: skip
         _deliver(work, request.out)
-        return sealed
+        return sealed, hashlib.file_digest(work.view(), "sha256").hexdigest()  # type: ignore[arg-type]
     except SmimeError as error:
         raise SealingRefused(f"Refusé : {error}") from error
     except OSError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
@@ -37,11 +36,10 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A finished mail: its Message-ID, size in octets and SHA-256 (hex)."""
+    """A finished mail: its Message-ID and its size in octets."""
 
     message_id: str
     size: int
-    sha256: str
 
 
 def seal(
@@ -84,7 +82,7 @@ def seal(
         _write(meter, base64_lines(sealed))
     if writer is not None:
         writer.verify()
-    return Sealed(headers.message_id, meter.size, meter.digest.hexdigest())
+    return Sealed(headers.message_id, meter.size)
 
 
 def _signed(writer: SignedWriter | None, entity: Body) -> Iterator[bytes]:
@@ -111,17 +109,15 @@ def _cms_head(profile: Profile) -> bytes:
 
 
 class _Meter:
-    """Writes, counts and hashes."""
+    """Writes and counts."""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out
         self.size = 0
-        self.digest = hashlib.sha256()
 
     def write(self, data: bytes) -> None:
         self._out.write(data)
         self.size += len(data)
-        self.digest.update(data)
 
 
 def _write(meter: _Meter, chunks: Iterator[bytes]) -> None:

@@ -113,7 +113,7 @@ def base64_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         usable = len(data) // step * step
         held = bytes(data[usable:])
         if usable:
-            yield lines_of(data[:usable])
+            yield lines_of(memoryview(data)[:usable])
     if held:
         yield lines_of(held)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import random
 from collections.abc import Callable
@@ -184,7 +183,7 @@ def sealed(
         headers or mail_headers(), body, content_headers or TEXT, signer=key_signer(signer or pair()), recipient=to,
         profile=profile, out=out, random_bytes=seeded(),
     )  # fmt: skip
-    assert hashlib.sha256(out.getvalue()).hexdigest() == done.sha256
+    assert len(out.getvalue()) == done.size
     return out.getvalue(), done
 
 

@@ -72,8 +72,8 @@ def seal_command(
         header_protection=header_protection, out=out,
     )  # fmt: skip
     try:
-        sealed = seal_file(request, now=now_utc())
+        sealed, sha256 = seal_file(request, now=now_utc())
     except SealingRefused as error:
         stop(str(error), EXIT_USAGE if error.usage else EXIT_NO)
     if as_json:
-        print_json({"message_id": sealed.message_id, "size": sealed.size, "sha256": sealed.sha256, "out": str(out)})
+        print_json({"message_id": sealed.message_id, "size": sealed.size, "sha256": sha256, "out": str(out)})
