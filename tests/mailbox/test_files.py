@@ -334,3 +334,45 @@ def test_wrong_key_does_not_unwrap() -> None:
     for other, text in ((KeyRing.create(os.urandom), wrapped), (ring, wrapped[:-1] + b"\x00"), (ring, b"")):
         with pytest.raises(KeyMissing):
             other.unwrap(version, text)
+
+
+# --- power loss: a file is on the disk before its name is, and the name before anybody is told
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The order of what is made durable: file, rename, folder."""
+    told: list[str] = []
+    real_fsync, real_rename = os.fsync, Path.rename
+
+    def fsync(handle: int) -> None:
+        told.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        real_fsync(handle)
+
+    def rename(self: Path, target: Path) -> Path:
+        told.append("rename")
+        return real_rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "rename", rename)
+    return told
+
+
+def test_spool_survives_power_loss(spool: Spool, steps: list[str]) -> None:
+    """File, rename, folder: in this order, all three before commit returns (facts/mail §4)."""
+    with spool.create("one") as writer:
+        writer.write(b"x")
+        writer.commit()
+    assert steps == ["file", "rename", "folder"]
+
+
+def test_documents_survive_power_loss(store: BlobStore, steps: list[str]) -> None:
+    """File, rename, folder; a folder made for the file is made durable first."""
+    store.put([b"x"])
+    assert steps == ["folder", "file", "rename", "folder"]
+
+
+def test_keys_survive_power_loss(tmp_path: Path, steps: list[str]) -> None:
+    """A new key-encryption key is durable before anything is wrapped by it."""
+    KeyRing.create(os.urandom).save(tmp_path / "keys.json")
+    assert steps == ["file", "rename", "folder"]
