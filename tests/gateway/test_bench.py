@@ -1,0 +1,46 @@
+"""The bench runs, and holds what it measures where a number is a promise (I8)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dcc.gateway import bench, bench_memory
+from dcc.gateway.bench_floor import Floor
+from dcc.gateway.bench_material import mail, material
+from dcc.gateway.bench_smime import Smime
+
+
+def test_i8_memory_over_idle() -> None:
+    """A message of 20 MB through the whole gateway adds at most 16 MiB to what it holds when idle."""
+    found = bench_memory.measured(20_000_000)
+    assert found["over_idle"] < 16 << 20
+
+
+def test_floor_and_smime_run_on_the_same_mail(tmp_path: Path) -> None:
+    """Floor and S/MIME part take the same mail, in turns, and a ratio comes out."""
+    keys = material()
+    one = mail(keys, "small", 50_000)
+    floor, smime = Floor(keys, one, tmp_path), Smime(keys, one, tmp_path)
+    low, high = bench.alternate(floor.run, smime.run, 2)
+    floor.close()
+    smime.close()
+    assert low > 0
+    assert high > 0
+
+
+def test_tables() -> None:
+    """Every figure of the result has its place in the tables."""
+    row = {
+        "size": 50_000, "floor_ms": 1.0, "gateway_ms": 2.0, "ratio": 2.0, "receive_ms": 0.1, "work_ms": 0.2,
+        "announce_ms": 0.3, "smime_ms": 1.5,
+    }  # fmt: skip
+    result = {
+        "gateway": [row], "smime": [row], "memory": {"size": 1e8, "idle": 1 << 20, "over_idle": 1 << 20, "seconds": 1},
+        "ingest": [{"server": "dcc serve", "size": 50_000, "messages_per_second": 10, "bytes_per_second": 5e5}],
+        "workers": [{"workers": 2, "size": 50_000, "messages_per_second": 10, "times_one": 1.9}],
+    }  # fmt: skip
+    text = bench.tables(result)
+    assert "| 50 kB | 1.0 ms | 2.0 ms | 2.00 | 0.1 + 0.2 + 0.3 | 2.00 |" in text
+    assert "100 MB: 1.0 MiB over 1 MiB idle" in text
+    assert "| dcc serve | 50 kB | 10 | 0 |" in text
+    assert "| 2 | 50 kB | 10.0 | 1.90 |" in text
