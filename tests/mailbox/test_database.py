@@ -19,10 +19,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dcc.mailbox import folders, messages, people
+from dcc.mailbox.columns import UtcDateTime
 from dcc.mailbox.database import Database, DatabaseFull, DatabaseGone, SchemaMismatch, mapped
 from dcc.mailbox.migrate import downgrade, head, upgrade
 from dcc.mailbox.records import Message
-from dcc.mailbox.schema import UtcDateTime, metadata
+from dcc.mailbox.schema import metadata
 
 
 def _sqlite(tmp_path: Path, migrated: Path) -> Database:
