@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 import structlog
@@ -20,12 +22,13 @@ from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.relaying import Rejected, Relay, Sent, TryLater, Uncertain
 from dcc.gateway.services import Services
-from dcc.mailbox import outbox, people
+from dcc.mailbox import outbox
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState
+from dcc.mailbox.snapshot import Snapshot
 from dcc.mailbox.spool import fsync_directory
-from dcc.router.compose import Composed, Composer, NothingToSay
+from dcc.router.compose import Composed, Composer, Composing, NothingToSay
 from dcc.router.composeparts import EncodedDeposits
-from dcc.router.distribute import still_allowed
+from dcc.router.distribute import CardJudge, still_allowed
 from dcc.router.reasons import Reason
 from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile, seal
@@ -35,7 +38,18 @@ LEASE = timedelta(minutes=15)
 BATCH = 8  # mails claimed at a time: one commit for the claim of a whole deposit's mails
 SWEEP = timedelta(seconds=30)  # how often broken sendings are looked for
 LONGEST_DELAY = timedelta(hours=4)
+UNMADE = (SmimeError, NothingToSay, OSError, ValueError, LookupError)  # what keeps one mail from being made
 log = structlog.get_logger("dcc.announce")
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done with one mail: a reason not to send it as owed, a file sealed before, or words to seal."""
+
+    why: Reason | None = None
+    path: Path | None = None
+    composed: Composed | None = None
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,47 +101,67 @@ class Announcer:
                 for lost in outbox.interrupted(conn, now=now):
                     self._audit(conn, lost, "uncertain", "interrupted", now)
             claimed = outbox.claim_due(conn, now=now, lease=LEASE, limit=limit)
-        settled = [done for delivery in claimed if (done := self._guarded(delivery)) is not None]
+        settled: list[_Done] = []
+        for _, mails in groupby(claimed, key=lambda one: one.message):
+            for delivery, plan in self._plans(list(mails)):
+                done = self._guarded(delivery, plan)
+                if done is not None:
+                    settled.append(done)
         if settled:
             self._settle(settled)
         return len(claimed)
 
-    def _guarded(self, delivery: Delivery) -> _Done | None:
-        """A mail that cannot be made is tried again, then failed, visible to the operator (I2)."""
-        try:
-            return self._announce(delivery)
-        except (SmimeError, NothingToSay, OSError, ValueError, LookupError) as error:
-            log.error("announce_failed", delivery=delivery.id, error=type(error).__name__)  # noqa: TRY400
-            self._later(delivery, type(error).__name__)
-            return None
-
-    def _announce(self, delivery: Delivery) -> _Done | None:
-        """Rights, content and seal of one mail, then its sending; what came of it, unless that is recorded already."""
-        now = self._clock()
-        path: Path | None = None
-        composed: Composed | None = None
+    def _plans(self, mails: Sequence[Delivery]) -> list[tuple[Delivery, _Plan]]:
+        """Rights and content of the mails of one message, read in one moment of the store (I4)."""
+        judge = cache(self._services.judge_stored(self._clock))
         with self._services.database.read() as conn:
-            why = still_allowed(delivery, conn=conn, now=now, judge=self._services.judge_stored(self._clock))
-            if why is None or why.outcome == "notice":
-                kind = delivery.kind if why is None else "notice"
-                path = self._sealed_before(delivery, kind)
-                if path is None:
-                    composed = self._composer.compose(
-                        delivery, conn=conn, kind=kind, why=None if why is None else why.code,
-                        encrypt=self._may_encrypt(conn, delivery, kind),
-                        now=now.replace(microsecond=0),  # Date and signingTime are one reading of the clock
-                    )  # fmt: skip
-        if why is not None and why.outcome == "deferred":
-            self._defer(delivery, now)
-            return None
-        if why is not None and why.outcome != "notice":
-            self._withhold(delivery, why, now)
-            return None
-        if composed is None or path is not None:
-            return None if path is None else self._send(delivery, path, None)
-        path = self._write(delivery, composed)
-        checkpoint("after-sealed")
-        return self._send(delivery, path, composed.headers.message_id)
+            composing = self._composer.begin(Snapshot(conn))
+            return [(one, self._plan(one, composing, judge)) for one in mails]
+
+    def _plan(self, delivery: Delivery, composing: Composing, judge: CardJudge) -> _Plan:
+        now = self._clock()
+        try:
+            why = still_allowed(delivery, store=composing.store, now=now, judge=judge)
+            if why is not None and why.outcome != "notice":
+                return _Plan(why)
+            kind = delivery.kind if why is None else "notice"
+            path = self._sealed_before(delivery, kind)
+            if path is not None:
+                return _Plan(why, path)
+            composed = composing.compose(
+                delivery, kind=kind, why=None if why is None else why.code,
+                encrypt=_may_encrypt(delivery, kind, composing.store, judge),
+                now=now.replace(microsecond=0),  # Date and signingTime are one reading of the clock
+            )  # fmt: skip
+        except UNMADE as error:
+            return _Plan(failure=type(error).__name__)
+        return _Plan(why, composed=composed)
+
+    def _guarded(self, delivery: Delivery, plan: _Plan) -> _Done | None:
+        """A mail that cannot be made is tried again, then failed, visible to the operator (I2)."""
+        failure = plan.failure
+        if failure is None:
+            try:
+                return self._carry_out(delivery, plan)
+            except UNMADE as error:
+                failure = type(error).__name__
+        log.error("announce_failed", delivery=delivery.id, error=failure)
+        self._later(delivery, failure)
+        return None
+
+    def _carry_out(self, delivery: Delivery, plan: _Plan) -> _Done | None:
+        """Seal and send one mail, or keep it back; what came of it, unless that is recorded already."""
+        if plan.path is not None:
+            return self._send(delivery, plan.path, None)
+        if plan.composed is not None:
+            path = self._write(delivery, plan.composed)
+            checkpoint("after-sealed")
+            return self._send(delivery, path, plan.composed.headers.message_id)
+        if plan.why is not None and plan.why.outcome == "deferred":
+            self._defer(delivery, self._clock())
+        elif plan.why is not None:
+            self._withhold(delivery, plan.why, self._clock())
+        return None
 
     def _sealed_before(self, delivery: Delivery, kind: str) -> Path | None:
         """A mail sealed before a crash is sent as it is, if it still may be."""
@@ -135,16 +169,6 @@ class Announcer:
             return None
         path = self._services.outbox_directory / delivery.sealed_file
         return path if path.exists() else None
-
-    def _may_encrypt(self, conn, delivery: Delivery, kind: str) -> bool:  # type: ignore[no-untyped-def]
-        """Whether the account's certificate can be used now (R-USAGE); a report was checked by `still_allowed`."""
-        if kind in {"report", "notice"} or delivery.account is None:
-            return kind == "report"
-        account = people.get_account(conn, delivery.account)
-        if account is None or account.encryption_certificate is None:
-            return False
-        verdict = self._services.judge(account.encryption_certificate, at=self._clock(), purpose="encrypt").verdict
-        return verdict.value in {"VALID", "REVOCATION_UNKNOWN"}
 
     def _write(self, delivery: Delivery, composed: Composed) -> Path:
         """Seal into the outbox folder, durably; the file holds ciphertext or a neutral text only."""
@@ -190,11 +214,13 @@ class Announcer:
     def _settle(self, mails: Sequence[_Done]) -> None:
         """What came of these mails, with its audit records, in one transaction; what was sent needs no file."""
         now = self._clock()
+        sent = [(one.delivery.id, one.message_id) for one in mails if isinstance(one.outcome, Sent)]
         with self._services.database.begin() as conn:
+            outbox.mark_all_sent(conn, sent, now=now)
             for one in mails:
                 match one.outcome:
                     case Sent():
-                        outbox.mark_sent(conn, one.delivery.id, now=now, message_id=one.message_id)
+                        continue
                     case Rejected(code):
                         _fix(conn, one.delivery, one.path, one.message_id)
                         outbox.mark_failed(conn, one.delivery.id, reason=code)
@@ -256,3 +282,13 @@ def _fix(conn: Connection, delivery: Delivery, path: Path, message_id: str | Non
     """The sealed file and its Message-ID, once and for ever; None: they are known already."""
     if message_id is not None:
         outbox.mark_sealed(conn, delivery.id, message_id=message_id, sealed_file=path.name)
+
+
+def _may_encrypt(delivery: Delivery, kind: str, store: Snapshot, judge: CardJudge) -> bool:
+    """Whether the account's certificate can be used now (R-USAGE); a report was checked by `still_allowed`."""
+    if kind in {"report", "notice"} or delivery.account is None:
+        return kind == "report"
+    account = store.account(delivery.account)
+    if account is None or account.encryption_certificate is None:
+        return False
+    return judge(account.encryption_certificate, "encrypt") in {"VALID", "REVOCATION_UNKNOWN"}

@@ -54,6 +54,17 @@ _CLAIM = (
     .values(lease_until=bindparam("until"), attempts=outbox.c.attempts + 1)
     .returning(outbox)
 )
+_SENT = (
+    update(outbox)
+    .where(outbox.c.id == bindparam("which"), or_(*(outbox.c.state == state.value for state in OPEN)))
+    .values(
+        state=DeliveryState.SENT.value,
+        message_id=func.coalesce(bindparam("mail"), outbox.c.message_id),
+        sent_at=bindparam("at"),
+        lease_until=None,
+        sealed_file=None,
+    )
+)
 _SET = update(outbox).where(outbox.c.id == bindparam("which"))
 _MOVE = _SET.where(outbox.c.state.in_(bindparam("before", expanding=True)))
 REQUEUABLE = (DeliveryState.FAILED.value, DeliveryState.UNCERTAIN.value)
@@ -105,6 +116,17 @@ def mark_sent(conn: Connection, delivery_id: str, *, now: datetime, message_id: 
         return True
     _set(conn, delivery_id, **told)
     return False
+
+
+def mark_all_sent(conn: Connection, mails: Sequence[tuple[str, str | None]], *, now: datetime) -> None:
+    """`mark_sent` for several mails, (id, Message-ID where it was not fixed before), in one statement."""
+    if not mails:
+        return
+    rows = [{"which": one, "mail": message_id, "at": now} for one, message_id in mails]
+    if conn.execute(_SENT, rows).rowcount == len(rows):
+        return
+    for one, message_id in mails:  # a receipt was quicker than we for one of them; repeating the others is harmless
+        mark_sent(conn, one, now=now, message_id=message_id)
 
 
 def mark_failed(conn: Connection, delivery_id: str, *, reason: str) -> bool:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
-from dcc.mailbox import documents as store
-from dcc.mailbox import folders, people
 from dcc.mailbox.records import Account, Delivery, Document, Folder, Network, Patient
+from dcc.mailbox.snapshot import Snapshot
 from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head
 from dcc.router.doctypes import document_type
 from dcc.router.reasons import reason
@@ -38,6 +35,9 @@ class Composed:
     encrypt_to: bytes | None
 
 
+Shown = tuple[str, Body, tuple[tuple[str, str], ...]]  # subject, body, Content-* fields
+
+
 @dataclass(frozen=True, slots=True)
 class Composer:
     """Composes deliveries of one gateway."""
@@ -48,64 +48,11 @@ class Composer:
     encoded: EncodedDeposits
     random_bytes: Callable[[int], bytes]
 
-    def compose(
-        self, delivery: Delivery, *, conn: Connection, kind: str, why: str | None, encrypt: bool, now: datetime
-    ) -> Composed:
-        """The mail. `kind` may be "notice" where a report was owed; `why` its reason. Raises NothingToSay."""
-        account = None if delivery.account is None else people.get_account(conn, delivery.account)
-        if account is None:
-            raise NothingToSay("no account")
-        network = people.get_network(conn, account.network)
-        folder = None if delivery.folder is None else folders.folder(conn, delivery.folder)
-        if network is None:
-            raise NothingToSay("no network")
-        found = store.some(conn, delivery.documents)
-        sealed = encrypt and account.encryption_certificate is not None
-        message_id = delivery.message_id or self._message_id(delivery)
-        if kind == "report":
-            return self._report(delivery, account, network, folder, found, conn, message_id, now)
-        words = render(kind, account.language, _context(delivery, network, folder, found, sealed, why))
-        parts: Sequence[EncodedPart] = ()
-        body, content_headers = self._mail(words, parts, _receipt(delivery, self.address, account) if sealed else None)
-        headers = self._headers(account, network, words.subject, message_id, now, ())
-        return Composed(headers, body, content_headers, account.encryption_certificate if sealed else None)
+    def begin(self, store: Snapshot) -> Composing:
+        """Compose mails out of one snapshot; what the readers of a deposit have in common is made once."""
+        return Composing(self, store)
 
-    def _report(
-        self,
-        delivery: Delivery,
-        account: Account,
-        network: Network,
-        folder: Folder | None,
-        found: Sequence[Document],
-        conn: Connection,
-        message_id: str,
-        now: datetime,
-    ) -> Composed:
-        if folder is None or not found:
-            raise NothingToSay("no folder or documents")
-        patient = folders.patient(conn, folder.patient)
-        depositor = people.get_account(conn, found[0].depositor)
-        if patient is None or depositor is None:
-            raise NothingToSay("no patient")
-        context = {
-            "subject": mss_subject(found, patient),
-            "folder": folder,
-            "network": network,
-            "documents": [_shown(one) for one in found],
-            "depositor": _name(depositor),
-            "replaces": dict(delivery.parameters).get("replaces") == "1",
-        }
-        words = render("report", account.language, context)
-        body, content_headers = self._mail(words, self.encoded.parts(found), None)
-        extra = (
-            ("X-MSS-CODECDA", ",".join(one.type_code for one in found)),  # ECO.2.4.1
-            ("X-MSS-INS", "O" if patient.status == "QUAL" else "N"),  # ECO.2.4.2
-            ("X-MSS-NIL", self.product),  # ECO.2.4.3
-        )
-        headers = self._headers(account, network, words.subject, message_id, now, extra)
-        return Composed(headers, body, content_headers, account.encryption_certificate)
-
-    def _headers(
+    def headers(
         self,
         account: Account,
         network: Network,
@@ -125,11 +72,11 @@ class Composer:
             outer_extra=(("Auto-Submitted", "auto-generated"),),  # RFC 3834 §5
         )
 
-    def _message_id(self, delivery: Delivery) -> str:
+    def message_id(self, delivery: Delivery) -> str:
         return f"<{delivery.id}@{self.address.rpartition('@')[2]}>"
 
-    def _mail(
-        self, words: Rendered, parts: Sequence[EncodedPart], receipt: bytes | None
+    def mail(
+        self, words: Rendered, parts: Sequence[EncodedPart] = (), receipt: bytes | None = None
     ) -> tuple[Body, tuple[tuple[str, str], ...]]:
         boundary = f"=_{self.random_bytes(18).hex()}"
         inner = f"=_{self.random_bytes(18).hex()}"
@@ -154,6 +101,86 @@ class Composer:
             body.append(part.segment)
         body.append(f"\r\n--{boundary}--\r\n".encode())
         return body, (("Content-Type", f'multipart/mixed; boundary="{boundary}"'),)
+
+
+@dataclass(slots=True)
+class Composing:
+    """The mails of one snapshot."""
+
+    composer: Composer
+    store: Snapshot
+    _reports: dict[tuple[object, ...], Shown] = field(default_factory=dict)
+
+    def compose(self, delivery: Delivery, *, kind: str, why: str | None, encrypt: bool, now: datetime) -> Composed:
+        """The mail. `kind` may be "notice" where a report was owed; `why` its reason. Raises NothingToSay."""
+        account = None if delivery.account is None else self.store.account(delivery.account)
+        if account is None:
+            raise NothingToSay("no account")
+        network = self.store.network(account.network)
+        folder = None if delivery.folder is None else self.store.folder(delivery.folder)
+        if network is None:
+            raise NothingToSay("no network")
+        found = self.store.documents(delivery.documents)
+        sealed = encrypt and account.encryption_certificate is not None
+        message_id = delivery.message_id or self.composer.message_id(delivery)
+        if kind == "report":
+            return self._report(delivery, account, network, folder, found, message_id, now)
+        words = render(kind, account.language, _context(delivery, network, folder, found, sealed, why))
+        receipt = _receipt(delivery, self.composer.address, account) if sealed else None
+        body, content_headers = self.composer.mail(words, (), receipt)
+        headers = self.composer.headers(account, network, words.subject, message_id, now, ())
+        return Composed(headers, body, content_headers, account.encryption_certificate if sealed else None)
+
+    def _report(
+        self,
+        delivery: Delivery,
+        account: Account,
+        network: Network,
+        folder: Folder | None,
+        found: Sequence[Document],
+        message_id: str,
+        now: datetime,
+    ) -> Composed:
+        if folder is None or not found:
+            raise NothingToSay("no folder or documents")
+        patient = self.store.patient(folder.patient)
+        if patient is None:
+            raise NothingToSay("no patient")
+        key = (delivery.documents, delivery.parameters, account.language, network.id, folder.id)
+        shown = self._reports.get(key)
+        if shown is None:  # each reader's mail is signed and encrypted by itself; what is inside is the same
+            shown = self._reports[key] = self._report_body(delivery, account.language, network, folder, found, patient)
+        subject, body, content_headers = shown
+        extra = (
+            ("X-MSS-CODECDA", ",".join(one.type_code for one in found)),  # ECO.2.4.1
+            ("X-MSS-INS", "O" if patient.status == "QUAL" else "N"),  # ECO.2.4.2
+            ("X-MSS-NIL", self.composer.product),  # ECO.2.4.3
+        )
+        headers = self.composer.headers(account, network, subject, message_id, now, extra)
+        return Composed(headers, body, content_headers, account.encryption_certificate)
+
+    def _report_body(
+        self,
+        delivery: Delivery,
+        language: str,
+        network: Network,
+        folder: Folder,
+        found: Sequence[Document],
+        patient: Patient,
+    ) -> Shown:
+        depositor = self.store.account(found[0].depositor)
+        if depositor is None:
+            raise NothingToSay("no depositor")
+        context = {
+            "subject": mss_subject(found, patient),
+            "folder": folder,
+            "network": network,
+            "documents": [_shown(one) for one in found],
+            "depositor": _name(depositor),
+            "replaces": dict(delivery.parameters).get("replaces") == "1",
+        }
+        words = render("report", language, context)
+        return (words.subject, *self.composer.mail(words, self.composer.encoded.parts(found)))
 
 
 def mss_subject(found: Sequence[Document], patient: Patient) -> str:

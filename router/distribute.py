@@ -10,8 +10,7 @@ from typing import Protocol
 from cryptography import x509
 from sqlalchemy import Connection
 
-from dcc.mailbox import documents as store
-from dcc.mailbox import folders, people
+from dcc.mailbox import folders
 from dcc.mailbox.records import (
     Account,
     AccountState,
@@ -23,6 +22,7 @@ from dcc.mailbox.records import (
     Mandate,
     Opposition,
 )
+from dcc.mailbox.snapshot import Snapshot
 from dcc.router import oids
 from dcc.router.decision import Filed
 from dcc.router.doctypes import Matrix, default_matrix, group_of
@@ -58,7 +58,7 @@ def plan_deliveries(
     owed = [_acknowledgement(filed, documents, conn, message_id, now, new_id())]
     if not documents:
         return owed
-    rules = _Rules.of(conn, filed.folder, now, matrix)
+    rules = _Rules.of(Snapshot(conn), filed.folder, now, matrix)
     for account in folders.readers(conn, filed.folder, now):
         if account.id == filed.depositor.id:
             continue  # told by the acknowledgement: one mail a reader and deposit
@@ -79,14 +79,9 @@ class _Rules:
     now: datetime
 
     @classmethod
-    def of(cls, conn: Connection, folder: Folder, now: datetime, matrix: Matrix | None) -> _Rules:
-        return cls(
-            folder,
-            folders.oppositions_of(conn, folder.id),
-            folders.mandates_of(conn, folder.id),
-            matrix or default_matrix(),
-            now,
-        )
+    def of(cls, store: Snapshot, folder: Folder, now: datetime, matrix: Matrix | None) -> _Rules:
+        oppositions, mandates = store.oppositions(folder.id), store.mandates(folder.id)
+        return cls(folder, oppositions, mandates, matrix or default_matrix(), now)
 
     def missing_right(self, account: Account, types: Sequence[str]) -> Reason | None:
         """The first right that is missing, as a reason to withhold."""
@@ -229,7 +224,7 @@ def _in_time(certificate: bytes, now: datetime) -> bool:
 
 
 def still_allowed(
-    delivery: Delivery, *, conn: Connection, now: datetime, judge: CardJudge, matrix: Matrix | None = None
+    delivery: Delivery, *, store: Snapshot, now: datetime, judge: CardJudge, matrix: Matrix | None = None
 ) -> Reason | None:
     """Whether a delivery may still be sent: every right again, at the time of sending (I4). None: yes.
 
@@ -238,17 +233,17 @@ def still_allowed(
     """
     if delivery.kind not in CONTENT_KINDS or delivery.account is None or delivery.folder is None:
         return None
-    account = people.get_account(conn, delivery.account)
-    folder = folders.folder(conn, delivery.folder)
+    account = store.account(delivery.account)
+    folder = store.folder(delivery.folder)
     if account is None or folder is None:
         return reason("D2R-ACC04")
-    found = [store.document(conn, one) for one in delivery.documents]
-    documents = [one for one in found if one is not None and one.status is not DocumentStatus.DELETED]
+    found = store.documents(delivery.documents)
+    documents = [one for one in found if one.status is not DocumentStatus.DELETED]
     if not documents:
         return reason("D2R-DEL01")
     if any(_masked(one, account) for one in documents):
         return reason("D2R-MSK01")
-    rules = _Rules.of(conn, folder, now, matrix)
+    rules = _Rules.of(store, folder, now, matrix)
     why = rules.missing_right(account, [one.type_code for one in documents])
     if why is not None:
         return why

@@ -17,6 +17,7 @@ from dcc.mailbox import documents as store
 from dcc.mailbox import folders, people
 from dcc.mailbox.records import AccountState, ConsentState, Delivery, DeliveryState, DocumentStatus
 from dcc.router.answer import plan_answer
+from dcc.mailbox.snapshot import Snapshot
 from dcc.router.decision import Filed
 from dcc.router.distribute import plan_deliveries, still_allowed
 from dcc.router.reasons import reason
@@ -78,7 +79,7 @@ def by_mailbox(owed: list[Delivery]) -> dict[str, tuple[str, str, str | None]]:
 
 def allowed(kit: Any, delivery: Delivery, judge: Judge, now: datetime) -> Any:
     with kit.database.read() as conn:
-        return still_allowed(delivery, conn=conn, now=now, judge=judge)
+        return still_allowed(delivery, store=Snapshot(conn), now=now, judge=judge)
 
 
 def test_everyone_mandated_is_told_once(kit: Any, certificates: Any) -> None:
