@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from dcc.mailbox.turn import Turn
 
 BUSY_SECONDS = 30
 NO_ROOM_STATES = {"53100"}  # PostgreSQL: disk_full
@@ -38,6 +40,7 @@ class Database:
         self._url = make_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
+        self._turn = Turn(_file_of(self._engine), BUSY_SECONDS) if self.is_sqlite else None
         self._writer = self._engine.execution_options(dcc_write=True)
         # PostgreSQL's default shows each statement another moment; one snapshot is what SQLite gives anyway.
         snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -56,7 +59,7 @@ class Database:
         values, where a statement is refused (IntegrityError: a unique key exists already).
         """
         try:
-            with self._writer.begin() as conn:
+            with nullcontext() if self._turn is None else self._turn.taken(), self._writer.begin() as conn:
                 yield conn
         except FAILURES as error:
             raise mapped(error) from None  # the cause quotes the row: identities (I3)
@@ -97,6 +100,14 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self._engine.dispose()
+        if self._turn is not None:
+            self._turn.close()
+
+
+def _file_of(engine: Engine) -> Path | None:
+    """The file of an SQLite database; None for one in memory."""
+    path = engine.url.database
+    return None if not path or path == ":memory:" or path.startswith("file:") else Path(path)
 
 
 def mapped(error: DBAPIError | PoolTimeout | sqlite3.Error) -> Exception:
@@ -121,12 +132,12 @@ def _sqlite_engine(url: str) -> Engine:
         max_overflow=16,
         hide_parameters=True,
     )
-    path = engine.url.database
+    path = _file_of(engine)
 
     @event.listens_for(engine, "do_connect")
     def _private(*_args: Any) -> None:
         # Identities lie in it: nobody else on the machine may read it; the -wal and -shm files take its mode.
-        if path and path != ":memory:" and not path.startswith("file:") and Path(path).parent.is_dir():
+        if path is not None and path.parent.is_dir():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
     @event.listens_for(engine, "connect")
