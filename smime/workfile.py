@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-MEMORY = 1 << 20
+MEMORY = 16 << 20  # octets of one file in memory: most reports never reach the disk
 BLOCK = 16
 
 
@@ -60,8 +60,7 @@ class WorkFile:
         # One keystream from the start of the file; the key is never used again.
         self._writer = Cipher(AES(self._key), CTR(bytes(BLOCK))).encryptor()
         self._buffer = bytearray(1 << 18)
-        held = bytes(self._memory)
-        self._memory = bytearray()
+        held, self._memory = self._memory, bytearray()
         self._append(held)
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
