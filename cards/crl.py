@@ -59,6 +59,7 @@ class CrlStore:
         self._known: set[str] = set()
         self._resolved: dict[str, _Lists] = {}
         self._lock = threading.Lock()
+        self._files: dict[Path, tuple[int, int]] = {}
         self.generation = 0
 
     def add(self, data: bytes) -> tuple[CrlInfo, ...]:
@@ -74,6 +75,14 @@ class CrlStore:
                     self.generation += 1
             added.append(crl.info)
         return tuple(added)
+
+    def add_file(self, path: Path) -> None:
+        """Add the lists of a file; one that has not changed since costs a stat. Raises OSError, CrlUnreadable."""
+        found = path.stat()
+        mark = (found.st_mtime_ns, found.st_size)
+        if self._files.get(path) != mark:
+            self.add(path.read_bytes())
+            self._files[path] = mark
 
     def infos(self) -> tuple[CrlInfo, ...]:
         """Every list held."""
@@ -188,6 +197,12 @@ def _verifier(issuer: CardCertificate) -> tuple[str, Callable[[bytes], bool]] | 
             return False
 
     return digest, check
+
+
+def signed_by(data: bytes, issuer: CardCertificate) -> bool:
+    """Whether this authority signed every list of a file (DER or PEM). Raises CrlUnreadable."""
+    verify = _verifier(issuer)
+    return verify is not None and all(verify[1](der) for der in _ders(data))
 
 
 def _covers(info: CrlInfo, certificate: CardCertificate) -> bool:

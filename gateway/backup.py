@@ -1,78 +1,102 @@
-"""Backup of a running instance, and its restoration, verified (facts: mail §9).
+"""Backup of a running instance, and its restoration (facts: mail §9).
 
 The database first, then the files: they are never changed once written, so a superset is consistent.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 
-from dcc.gateway.instance import open_keyring, open_keys
-from dcc.gateway.services import open_database
-from dcc.gateway.settings import Settings, load_settings
-from dcc.mailbox import audit, documents, messages
-from dcc.mailbox.blobs import BlobStore
-from dcc.mailbox.keyring import KeyMissing
-from dcc.mailbox.records import ENDS
+from dcc.gateway.settings import Settings
 
-EVERYTHING = ("dcc.toml", "keys", "demo", "trust", "crls")
+CONFIGURATION = "dcc.toml"
+DEMO = Path("demo")  # the cast of a demo instance, which no setting names whole
 
 
 class CannotBackUp(Exception):
-    """Why there is no backup; the text is a sentence."""
+    """Why there is no backup, or no restoration; the text is a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What a check of a restored instance found."""
+def back_up(settings: Settings, target: Path) -> tuple[str, ...]:
+    """Copy an instance, which may be running; gives the settings that name something outside it, not copied.
 
-    audit_ok: bool
-    messages: int
-    documents: int
-    missing: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is missing and the trace is whole."""
-        return self.audit_ok and not self.missing
-
-
-def back_up(settings: Settings, target: Path) -> None:
-    """Copy an instance, which may be running. Raises CannotBackUp, OSError."""
-    if target.exists() and any(target.iterdir()):
-        raise CannotBackUp(f"{target} n'est pas vide")
-    if not settings.database_url.startswith("sqlite:///"):
+    Raises CannotBackUp, OSError.
+    """
+    database = settings.database_file
+    if database is None:
         raise CannotBackUp(
             "la base n'est pas SQLite : sauvegardez-la avec ses propres outils, puis le dossier de l'instance"
         )
+    if not _inside(settings, database):
+        raise CannotBackUp("la base est hors du dossier de l'instance : sauvegardez-la avec ses propres outils")
+    if not database.is_file():
+        raise CannotBackUp(f"la base {settings.database.url} n'existe pas")
+    if target.exists() and any(target.iterdir()):
+        raise CannotBackUp(f"{target} n'est pas vide")
+    if target.resolve().is_relative_to(settings.directory):
+        raise CannotBackUp("la copie doit être hors de l'instance")
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
-    database = Path(settings.database_url.removeprefix("sqlite:///"))
-    relative = database.relative_to(settings.directory)
-    (target / relative).parent.mkdir(parents=True, exist_ok=True)
-    source, copy = sqlite3.connect(database), sqlite3.connect(target / relative)
+    _copy_database(database, target / database.relative_to(settings.directory))
+    (target / "run").mkdir(mode=0o700)
+    shutil.copy2(settings.directory / CONFIGURATION, target / CONFIGURATION)
+    outside = []
+    for name, place in _places(settings).items():
+        path = settings.path(place)
+        if not _inside(settings, path):
+            outside.append(f"{name} : {place}")
+        elif path.is_dir():
+            _copy_folder(path, target / path.relative_to(settings.directory), empty=name in WORKING)
+        elif path.exists():
+            (target / path.relative_to(settings.directory)).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copy2(path, target / path.relative_to(settings.directory))
+    return tuple(outside)
+
+
+# Made again by the gateway: the folder is needed, what is in it is not
+WORKING = frozenset({"storage.work", "trust.crl_cache", "relay.sink"})
+
+
+def _places(settings: Settings) -> dict[str, Path]:
+    """Every file and folder that a setting names, whatever its name: nothing of the configuration is forgotten."""
+    storage, keys, smtp = settings.storage, settings.keys, settings.smtp
+    named: dict[str, Path | None] = {
+        "storage.spool": storage.spool, "storage.documents": storage.documents, "storage.outbox": storage.outbox,
+        "storage.work": storage.work, "storage.key_encryption_keys": storage.key_encryption_keys,
+        "keys.signing": keys.signing, "keys.password_file": keys.password_file, "keys.audit": keys.audit,
+        "smtp.certificate": smtp.certificate, "smtp.private_key": smtp.private_key,
+        "trust.crl_cache": settings.trust.crl_cache, "relay.password_file": settings.relay.password_file,
+        "relay.sink": settings.relay.sink if settings.relay.kind == "sink" else None,
+        "demo": DEMO if settings.gateway.demo else None,
+    }  # fmt: skip
+    several = {"keys.decryption": keys.decryption, "trust.certificates": settings.trust.certificates,
+               "trust.crls": settings.trust.crls}  # fmt: skip
+    named |= {f"{name} {number}": one for name, places in several.items() for number, one in enumerate(places, 1)}
+    return {name: place for name, place in named.items() if place is not None}
+
+
+def _inside(settings: Settings, path: Path) -> bool:
+    return path.resolve().is_relative_to(settings.directory.resolve())
+
+
+def _copy_database(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # identities lie in it
+    read, written = sqlite3.connect(source), sqlite3.connect(target)
     try:
-        source.backup(copy)
+        read.backup(written)
+    except sqlite3.Error as error:
+        raise CannotBackUp("la base ne peut pas être lue") from error
     finally:
-        copy.close()
-        source.close()
-    for name in EVERYTHING:
-        place = settings.directory / name
-        if place.is_dir():
-            shutil.copytree(place, target / name, dirs_exist_ok=True)
-        elif place.exists():
-            shutil.copy2(place, target / name)
-    storage = settings.storage
-    for folder in (storage.spool, storage.documents, storage.outbox, storage.work, Path("var/crl"), Path("run")):
-        (target / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
-    for folder in (storage.spool, storage.documents, storage.outbox):
-        _copy_files(settings.path(folder), target / folder)
+        written.close()
+        read.close()
 
 
-def _copy_files(source: Path, target: Path) -> None:
-    for path in source.rglob("*"):
+def _copy_folder(source: Path, target: Path, *, empty: bool) -> None:
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in () if empty else source.rglob("*"):
         if path.is_dir() or path.suffix == ".part":
             continue
         place = target / path.relative_to(source)
@@ -83,24 +107,13 @@ def _copy_files(source: Path, target: Path) -> None:
             continue  # sent and removed meanwhile: the database says so
 
 
-def verify(directory: Path) -> Verified:
-    """Check that everything the database names is there and readable. Raises ConfigurationError, DatabaseGone."""
-    settings = load_settings(directory / "dcc.toml")
-    blobs = BlobStore(settings.path(settings.storage.documents), open_keyring(settings), bytes)
-    missing: list[str] = []
-    with open_database(settings) as database, database.read() as conn:
-        checked = audit.verify(conn, open_keys(settings).signing.certificate)
-        count = 0
-        for ref in documents.blob_refs(conn):
-            count += 1
-            try:
-                with blobs.open(ref) as file:
-                    file.read(1)
-            except (OSError, KeyMissing):
-                missing.append(f"document {ref.id}")
-        received = messages.list_messages(conn, limit=1_000_000)
-        spool = settings.path(settings.storage.spool)
-        missing += [
-            f"message {one.id}" for one in received if one.state not in ENDS and not (spool / f"{one.id}.eml").exists()
-        ]
-    return Verified(checked.ok, len(received), count, tuple(missing))
+def put_back(source: Path, target: Path) -> None:
+    """Copy a backup to where the instance will run; nothing is written over. Raises CannotBackUp, OSError."""
+    if not (source / CONFIGURATION).is_file():
+        raise CannotBackUp(f"{source} n'est pas la copie d'une instance : il n'y a pas de dcc.toml")
+    if target.exists() and any(target.iterdir()):
+        raise CannotBackUp(f"{target} n'est pas vide : rien n'a été changé")
+    try:
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    except shutil.Error as error:
+        raise CannotBackUp(f"{len(error.args[0])} fichiers n'ont pas pu être copiés") from error

@@ -1,12 +1,15 @@
-"""Everything that can be found wrong with an instance before it runs, each in one line."""
+"""Everything that can be found wrong with an instance before it runs, each in one line (facts: mail §9)."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import socket
 import ssl
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from cryptography import x509
 
 from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
@@ -14,12 +17,22 @@ from dcc.cards.errors import Unparseable
 from dcc.cards.usage import Usage
 from dcc.gateway.instance import open_keyring, open_keys
 from dcc.gateway.services import load_crls, open_database, open_trust
-from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
-from dcc.mailbox.database import DatabaseFull, DatabaseGone
+from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
 
 SOON = timedelta(days=30)
 STALE = timedelta(hours=36)
+EMPTY = timedelta(days=3650)  # authorities that publish no fresh list put its end very far
+
+
+def check(config: Path, now: datetime) -> tuple[Settings | None, list[str], list[str]]:
+    """(settings when they can be read; what prevents the gateway from working; what somebody should look at soon)."""
+    settings, problems = read_settings(config)
+    if settings is None:
+        return None, problems, []
+    more, warnings = problems_of(settings, now)
+    return settings, problems + more, warnings
 
 
 def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]]:
@@ -29,24 +42,23 @@ def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]
     _folders(settings, problems)
     _keys(settings, now, problems, warnings)
     _trust(settings, now, problems, warnings)
-    _server(settings, problems)
-    try:
-        with open_database(settings) as database:
-            database.check()
-    except (DatabaseGone, DatabaseFull, OSError):
-        problems.append("database.url : la base ne répond pas, ou n'est pas créée (dcc migrate)")
+    _server(settings, now, problems, warnings)
+    _relay(settings, problems, warnings)
+    _database(settings, problems)
     return problems, warnings
 
 
 def _folders(settings: Settings, problems: list[str]) -> None:
     storage = settings.storage
     places = {"storage.spool": storage.spool, "storage.documents": storage.documents, "storage.outbox": storage.outbox,
-              "storage.work": storage.work}  # fmt: skip
+              "storage.work": storage.work, "trust.crl_cache": settings.trust.crl_cache}  # fmt: skip
     if settings.relay.kind == "sink":
         places["relay.sink"] = settings.relay.sink
     for name, relative in places.items():
         if not _writable(settings.path(relative)):
             problems.append(f"{name} : on ne peut pas écrire durablement dans {relative}")
+    if not _writable(settings.directory):
+        problems.append("on ne peut pas écrire dans le dossier de l'instance (run/ready.json)")
     try:
         open_keyring(settings)
     except ConfigurationError as error:
@@ -83,8 +95,10 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
             continue
         if read.usage is not usage:
             problems.append(f"{name} : le certificat a l'usage {read.usage}, il faut {usage}")
-        if not read.not_before <= now <= read.not_after:
-            problems.append(f"{name} : le certificat n'est pas dans ses dates (fin le {read.not_after:%d/%m/%Y})")
+        if now > read.not_after:
+            problems.append(f"{name} : le certificat est périmé depuis le {read.not_after:%d/%m/%Y}")
+        elif now < read.not_before:
+            problems.append(f"{name} : le certificat ne vaut qu'à partir du {read.not_before:%d/%m/%Y}")
         elif read.not_after - now < SOON:
             warnings.append(f"{name} : le certificat finit le {read.not_after:%d/%m/%Y}")
         if settings.gateway.address not in read.addresses:
@@ -98,7 +112,8 @@ def _trust(settings: Settings, now: datetime, problems: list[str], warnings: lis
         open_trust(settings)
     except ConfigurationError as error:
         problems.extend(error.problems)
-    lists = CrlStore(None)
+    cache = settings.path(settings.trust.crl_cache)
+    lists = CrlStore(cache if cache.is_dir() else None)
     try:
         load_crls(settings, lists)
     except ConfigurationError as error:
@@ -110,18 +125,76 @@ def _trust(settings: Settings, now: datetime, problems: list[str], warnings: lis
     for info in infos:
         if info.next_update is None or now > info.next_update:
             warnings.append(f"trust.crls : la liste n° {info.number} est périmée, ses cartes seront mises en attente")
-        elif now - info.this_update > STALE and now - info.this_update < timedelta(days=3650):
+        elif STALE < now - info.this_update < EMPTY:
             warnings.append(f"trust.crls : la liste n° {info.number} a plus de 36 heures")
 
 
-def _server(settings: Settings, problems: list[str]) -> None:
+def _server(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:
+    for name, host in (("smtp.host", settings.smtp.host), ("metrics.host", settings.metrics.host)):
+        if not _ours(host):
+            problems.append(f"{name} : {host} n'est pas une adresse de cette machine")
     smtp = settings.smtp
     if (smtp.certificate is None) != (smtp.private_key is None):
         problems.append("smtp : certificate et private_key vont ensemble")
     elif smtp.certificate is not None and smtp.private_key is not None:
+        certificate = settings.path(smtp.certificate)
         try:
-            server_context(str(settings.path(smtp.certificate)), str(settings.path(smtp.private_key)))
-        except (OSError, ssl.SSLError):
+            server_context(str(certificate), str(settings.path(smtp.private_key)))
+            end = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+        except (OSError, ssl.SSLError, ValueError):
             problems.append("smtp.certificate : certificat ou clé absents, illisibles, ou qui ne vont pas ensemble")
+            return
+        if end - now < SOON:
+            # Not a reason to take no mail: a relay that does not verify still gets an encrypted line.
+            warnings.append(f"smtp.certificate : le certificat finit le {end:%d/%m/%Y}")
     elif smtp.require_tls or smtp.tls_port is not None:
         problems.append("smtp.certificate : il faut un certificat pour offrir ou exiger TLS")
+
+
+def _ours(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in found[:1]:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+    except (OSError, UnicodeError):
+        return False
+    return True
+
+
+def _relay(settings: Settings, problems: list[str], warnings: list[str]) -> None:
+    relay = settings.relay
+    if relay.kind == "sink":
+        return
+    try:
+        password = settings.relay_password
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    else:
+        if (relay.username is None) != (password is None):
+            problems.append("relay : username et son mot de passe vont ensemble")
+        elif password is not None and relay.tls == "none":
+            warnings.append("relay.tls : le mot de passe du relais part en clair")
+    try:
+        socket.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        unsure = error.errno == socket.EAI_AGAIN  # the name server is away: it does not say that the name is wrong
+        (warnings if unsure else problems).append(f"relay.host : {relay.host} ne se résout pas")
+    except UnicodeError:
+        problems.append(f"relay.host : {relay.host} n'est pas un nom d'hôte")
+
+
+def _database(settings: Settings, problems: list[str]) -> None:
+    try:
+        with open_database(settings) as database:
+            database.check()
+            with database.begin():
+                pass  # a transaction that writes can begin: not read-only, not full
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    except SchemaMismatch:
+        problems.append("database.url : la base n'a pas le schéma de cette version (dcc migrate)")
+    except DatabaseFull:
+        problems.append("database.url : plus de place pour la base")
+    except DatabaseGone:
+        problems.append("database.url : la base ne répond pas, ou ne peut pas être écrite")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
@@ -47,9 +50,18 @@ def build() -> typer.Typer:
     return app
 
 
-def main() -> None:
-    """Entry point; a usage error exits 2 (contract: exit codes)."""
-    build()(prog_name="dcc")
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point: `arguments` (by default those of the process), then the exit code of the contract."""
+    from dcc.gateway.commands.failures import explained
+
+    try:
+        build()(args=arguments, prog_name="dcc")
+    except Exception as error:  # noqa: BLE001  the last net: one sentence, never a traceback
+        lines, code = explained(error)
+        for line in lines:
+            typer.echo(line, err=True)
+        sys.exit(code)
+    sys.exit(0)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ from dcc.mailbox.keyring import KeyRing
 from dcc.smime.keys import KeyPair, KeyUnreadable, load_pkcs12
 
 FOLDERS = ("keys", "var", "var/spool", "var/documents", "var/outbox", "var/work", "var/crl", "run")
+PRODUCTION_FOLDERS = ("trust", "crls")  # what the template names, for the operator to fill
+# Never written over: without its key-encryption keys, what a database names cannot be read again
+KEPT = ("dcc.toml", "keys/key-encryption-keys.json", "keys/audit.pem", "var/dcc.sqlite", "demo")
 
 
 class InstanceExists(Exception):
@@ -40,10 +43,10 @@ def initialise(
     directory: Path, *, demo: bool, now: datetime, random_bytes: Callable[[int], bytes] = os.urandom
 ) -> Settings:
     """Make an instance. Raises InstanceExists, OSError. A production instance still needs its keys and anchors."""
-    if (directory / "dcc.toml").exists():
+    if any((directory / name).exists() for name in KEPT):
         raise InstanceExists(str(directory))
     directory.mkdir(parents=True, exist_ok=True)
-    for name in FOLDERS:
+    for name in (*FOLDERS, *(() if demo else PRODUCTION_FOLDERS)):
         (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
     KeyRing.create(random_bytes).save(directory / "keys" / "key-encryption-keys.json")
     _write_audit_key(directory / "keys" / "audit.pem")
@@ -51,8 +54,8 @@ def initialise(
     if issued is not None:
         (directory / "sink").mkdir(mode=0o700, exist_ok=True)
         cast.write_files(directory, issued, now)
-    (directory / "dcc.toml").write_text(DEMO_TOML if demo else PRODUCTION_TOML, encoding="utf-8")
-    settings = load_settings(directory / "dcc.toml")
+    _write_private(directory / "dcc.toml", (DEMO_TOML if demo else PRODUCTION_TOML).encode())  # it may hold passwords
+    settings = load_settings(directory / "dcc.toml", {})  # the new instance, whatever this process was told of another
     database = Database(settings.database_url)
     try:
         database.migrate()
@@ -69,11 +72,17 @@ def initialise(
 def open_keys(settings: Settings) -> GatewayKeys:
     """Load every key of the instance. Raises ConfigurationError with each problem."""
     problems: list[str] = []
-    password = settings.key_password
+    password: bytes | None = None
+    try:
+        password = settings.key_password
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+    known = not problems
 
     def pair(name: str, relative: Path) -> KeyPair | None:
         try:
-            return load_pkcs12(settings.path(relative).read_bytes(), password)
+            data = settings.path(relative).read_bytes()
+            return load_pkcs12(data, password) if known else None
         except OSError:
             problems.append(f"{name} : le fichier {relative} est absent ou illisible")
         except KeyUnreadable:
@@ -101,7 +110,7 @@ def open_audit(keys: GatewayKeys) -> AuditTrail:
             return key.sign(data, ec.ECDSA(hashes.SHA256()))
         raise ConfigurationError(["keys.signing : la clé doit être RSA ou à courbe elliptique"])
 
-    return AuditTrail(keys.audit, vouch)
+    return AuditTrail(keys.audit, vouch, keys.signing.certificate)
 
 
 def open_keyring(settings: Settings) -> KeyRing:
@@ -117,9 +126,13 @@ def open_keyring(settings: Settings) -> KeyRing:
 
 def _write_audit_key(path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
+    _write_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
+def _write_private(path: Path, data: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        file.write(data)
 
 
 def _read_audit_key(settings: Settings, problems: list[str]) -> ec.EllipticCurvePrivateKey | None:

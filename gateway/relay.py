@@ -23,7 +23,7 @@ def relay_of(settings: Settings) -> Relay:
     if settings.relay.kind == "sink":
         return Sink(settings.path(settings.relay.sink))
     domain = settings.gateway.address.rpartition("@")[2]
-    return SmartHost(settings.relay, domain)
+    return SmartHost(settings.relay.model_copy(update={"password": settings.relay_password}), domain)
 
 
 class _Connection(threading.local):

@@ -18,7 +18,7 @@ STOP_SECONDS = 30.0
 
 
 class DidNotStart(Exception):
-    """The gateway ended, or did not listen in time; the text is its last line."""
+    """The gateway ended, or did not listen in time; the text is for the operator."""
 
 
 @contextlib.contextmanager
@@ -42,12 +42,12 @@ def _wait(process: subprocess.Popen[bytes], ready: Path) -> dict[str, Any]:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise DidNotStart(f"the gateway ended with {process.returncode}")
+            raise DidNotStart(f"code {process.returncode}, voir run/journal.log")
         if ready.exists():
             told: dict[str, Any] = json.loads(ready.read_text(encoding="ascii"))
             return told
         time.sleep(0.02)
-    raise DidNotStart("the gateway did not listen in time")
+    raise DidNotStart("elle n'écoutait pas à temps")
 
 
 def stop(process: subprocess.Popen[bytes]) -> int:

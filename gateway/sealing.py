@@ -110,7 +110,9 @@ def _signer(request: SealingRequest) -> KeyPair:
     try:
         pair = load_pkcs12(data, password)
     except KeyUnreadable as error:
-        raise SealingRefused(f"{request.signer} : {error}", usage=True) from error
+        raise SealingRefused(
+            f"{request.signer} ne s'ouvre pas : mot de passe faux, ou fichier abîmé.", usage=True
+        ) from error
     more = [one for path in request.chain for one in certificates_of(path)]
     return KeyPair(pair.certificate, pair.key, tuple(dict.fromkeys((*pair.chain, *more))))
 

@@ -22,15 +22,22 @@ from dcc.gateway.metrics import Metrics, start_metrics
 from dcc.gateway.pipeline import Pipeline
 from dcc.gateway.relay import relay_of
 from dcc.gateway.services import Services, load_crls, open_services
-from dcc.gateway.settings import Settings
+from dcc.gateway.settings import ConfigurationError, Settings
 from dcc.gateway.smtp import SmtpDoor, server_context
 from dcc.gateway.worker import WorkerGroup
 from dcc.mailbox import messages, outbox
 
-GRACE_SECONDS = 20.0
+STEP_SECONDS = 7.0  # the door's sessions, its commits, the workers, the relay: four steps within 30 s
 HOUSEKEEPING_SECONDS = 5.0
 ORPHAN_AGE = timedelta(hours=24)
 log = structlog.get_logger("dcc.serve")
+
+
+class CannotListen(Exception):
+    """A port is taken, or not ours to open; the text is the sentence for the operator."""
+
+    def __init__(self, section: str, host: str, port: int) -> None:
+        super().__init__(f"{section}.port : on ne peut pas écouter sur {host}:{port} (port pris, ou réservé)")
 
 
 def utc_now() -> datetime:
@@ -41,7 +48,10 @@ def utc_now() -> datetime:
 async def run(
     settings: Settings, roles: frozenset[str], ready: Callable[[dict[str, object]], None] | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT; ends within 30 s, with everything in flight finished. Raises ConfigurationError."""
+    """Serve until SIGTERM or SIGINT; ends within 30 s, with everything in flight finished.
+
+    Raises ConfigurationError, CannotListen.
+    """
     logs.configure()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,7 +78,10 @@ async def _start(services: Services, roles: frozenset[str], stack: AsyncExitStac
     metrics = Metrics()
     services.count_end = metrics.count_end
     told: dict[str, object] = {"pid": os.getpid(), "smtp": None, "portal": None, "portal_card": None, "metrics": None}
-    server, _, address = start_metrics(settings.metrics.host, settings.metrics.port, metrics)
+    try:
+        server, _, address = start_metrics(settings.metrics.host, settings.metrics.port, metrics)
+    except OSError as error:
+        raise CannotListen("metrics", settings.metrics.host, settings.metrics.port) from error
     stack.callback(server.server_close)
     stack.callback(server.shutdown)
     told["metrics"] = address
@@ -90,13 +103,16 @@ async def _start(services: Services, roles: frozenset[str], stack: AsyncExitStac
             )
         hostname = settings.gateway.address.rpartition("@")[2]
         door = SmtpDoor(settings.smtp, Intake(services, utc_now), tls, metrics, hostname)
-        told.update(await door.start())
-        stack.push_async_callback(door.stop, GRACE_SECONDS / 2)
+        try:
+            told.update(await door.start())
+        except OSError as error:
+            raise CannotListen("smtp", settings.smtp.host, settings.smtp.port) from error
+        stack.push_async_callback(door.stop, STEP_SECONDS)
     return told
 
 
 async def _stop_group(group: WorkerGroup) -> None:
-    if not await asyncio.to_thread(group.stop, GRACE_SECONDS / 2):
+    if not await asyncio.to_thread(group.stop, STEP_SECONDS):
         log.error("worker_did_not_stop")  # its message is leased and will be claimed again: nothing is lost
 
 
@@ -113,7 +129,10 @@ async def _housekeeping(services: Services, metrics: Metrics, roles: frozenset[s
 
 def _keep_house(services: Services, metrics: Metrics, roles: frozenset[str]) -> None:
     now = utc_now()
-    load_crls(services.settings, services.judge.crls)
+    try:
+        load_crls(services.settings, services.judge.crls)
+    except ConfigurationError as error:
+        log.error("crl_unreadable", count=len(error.problems))  # noqa: TRY400  the other lists and the timers go on
     if "worker" in roles:
         recheck_due(services, now)
     with services.database.read() as conn:

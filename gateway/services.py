@@ -11,10 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import CrlUnreadable, Unparseable
 from dcc.cards.judge import Judge
-from dcc.cards.trust import TrustStore, load_trust
+from dcc.cards.trust import TrustStore, certificates_in, trust_of
 from dcc.cards.verdict import Judgement
 from dcc.gateway.instance import GatewayKeys, open_audit, open_keyring, open_keys
 from dcc.gateway.settings import ConfigurationError, Settings
@@ -105,8 +106,14 @@ def blob_ref(kept: dict[str, str | int]) -> BlobRef:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
-    """The database alone, for commands that only look."""
+def open_database(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """The database alone, for commands that only look. Raises ConfigurationError when there is none.
+
+    SQLite would make an empty file of a mistyped name: only `create` (`dcc migrate`) may.
+    """
+    file = settings.database_file
+    if file is not None and not create and not file.is_file():
+        raise ConfigurationError([f"database.url : la base {settings.database.url} n'existe pas (dcc migrate)"])
     database = Database(settings.database_url)
     try:
         yield database
@@ -139,31 +146,48 @@ def open_services(settings: Settings, random_bytes: Callable[[int], bytes] = os.
 
 
 def open_trust(settings: Settings) -> TrustStore:
-    """The anchors and authorities of the settings. Raises ConfigurationError."""
-    try:
-        trust = load_trust(files_of(settings, settings.trust.certificates), settings.gateway.environment)
-    except OSError:
-        raise ConfigurationError(["trust.certificates : un fichier est absent ou illisible"]) from None
-    except Unparseable as error:
-        raise ConfigurationError([f"trust.certificates : {error}"]) from None
-    if not trust.anchors:
-        raise ConfigurationError(["trust.certificates : aucune racine de confiance pour cet environnement"])
+    """The anchors and authorities of the settings. Raises ConfigurationError with every problem."""
+    problems: list[str] = []
+    found: list[bytes] = []
+    for path in files_of(settings, settings.trust.certificates):
+        try:
+            ders = certificates_in(path.read_bytes())
+            found += [read_certificate(one).der for one in ders]
+        except OSError:
+            problems.append(f"trust.certificates : {path.name} est absent ou illisible")
+        except Unparseable:
+            problems.append(f"trust.certificates : {path.name} n'est pas un certificat lisible")
+    trust = trust_of(found, settings.gateway.environment)
+    if not problems and not trust.anchors:
+        problems.append(f"trust.certificates : aucune racine pour l'environnement {settings.gateway.environment}")
+    if problems:
+        raise ConfigurationError(problems)
     return trust
 
 
 def load_crls(settings: Settings, crls: CrlStore) -> None:
-    """Read every list of the settings; a list already known costs nothing. Raises ConfigurationError."""
+    """Read every list of the settings that is new. Raises ConfigurationError once the readable ones are in."""
+    problems: list[str] = []
     for path in files_of(settings, settings.trust.crls):
         try:
-            crls.add(path.read_bytes())
-        except (OSError, CrlUnreadable):
-            raise ConfigurationError([f"trust.crls : {path.name} n'est pas une CRL lisible"]) from None
+            crls.add_file(path)
+        except OSError:
+            problems.append(f"trust.crls : {path.name} est absent ou illisible")
+        except CrlUnreadable:
+            problems.append(f"trust.crls : {path.name} n'est pas une CRL lisible")
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def files_of(settings: Settings, places: list[Path]) -> list[Path]:
-    """The files named, those inside a named folder included, in order of name."""
+    """The files named, those inside a named folder included, in order of name; hidden ones are being written."""
     found: list[Path] = []
     for place in places:
         path = settings.path(place)
-        found.extend(sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path])
+        inside = sorted(one for one in path.iterdir() if _is_visible(one)) if path.is_dir() else [path]
+        found.extend(inside)
     return found
+
+
+def _is_visible(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")

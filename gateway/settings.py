@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-ENVIRONMENT_PREFIX = "DCC_"
+from dcc.gateway.settings_environment import overlay
+from dcc.gateway.settings_sentences import not_toml, sentence
+
 MEGA = 1 << 20
-Port = int
+SQLITE = "sqlite:///"
+DATABASES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 
 
 class ConfigurationError(Exception):
@@ -24,6 +28,17 @@ class ConfigurationError(Exception):
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _WithPassword(_Section):
+    password: str | None = Field(default=None, repr=False)
+    password_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("password ou password_file, pas les deux")
+        return self
 
 
 class GatewaySettings(_Section):
@@ -73,7 +88,14 @@ class SmtpSettings(_Section):
 class DatabaseSettings(_Section):
     """Where the state is kept; `sqlite:///var/dcc.sqlite` is relative to the instance."""
 
-    url: str = "sqlite:///var/dcc.sqlite"
+    url: str = Field(default="sqlite:///var/dcc.sqlite", repr=False)
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not value.startswith(DATABASES) or value in DATABASES:
+            raise ValueError("doit commencer par sqlite:///FICHIER ou postgresql://")
+        return value
 
 
 class StorageSettings(_Section):
@@ -86,13 +108,11 @@ class StorageSettings(_Section):
     key_encryption_keys: Path = Path("keys/key-encryption-keys.json")
 
 
-class KeysSettings(_Section):
+class KeysSettings(_WithPassword):
     """The gateway's own keys: PKCS#12 files."""
 
     signing: Path
     decryption: list[Path]  # the first is announced; the others open old mail
-    password: str | None = Field(default=None, repr=False)
-    password_file: Path | None = None
     audit: Path = Path("keys/audit.pem")
 
 
@@ -104,7 +124,7 @@ class TrustSettings(_Section):
     crl_cache: Path = Path("var/crl")
 
 
-class RelaySettings(_Section):
+class RelaySettings(_WithPassword):
     """Where outgoing mail goes: a smarthost, or (demo) one Maildir per mailbox."""
 
     kind: Literal["sink", "smtp"] = "smtp"
@@ -114,7 +134,6 @@ class RelaySettings(_Section):
     tls: Literal["none", "starttls", "implicit"] = "none"
     verify: bool = True
     username: str | None = None
-    password: str | None = Field(default=None, repr=False)
     connections: int = Field(default=2, gt=0)
     timeout_seconds: float = Field(default=300, gt=0)
     retry_seconds: float = Field(default=300, gt=0)
@@ -157,62 +176,74 @@ class Settings(_Section):
         return relative if relative.is_absolute() else self.directory / relative
 
     @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database, absolute; None for PostgreSQL."""
+        if not self.database.url.startswith(SQLITE):
+            return None
+        return self.path(Path(self.database.url.removeprefix(SQLITE)))
+
+    @property
     def database_url(self) -> str:
         """The URL with a relative SQLite file resolved against the instance's folder."""
-        prefix = "sqlite:///"
-        if self.database.url.startswith(prefix) and not self.database.url.startswith(prefix + "/"):
-            return f"{prefix}{self.directory / self.database.url[len(prefix) :]}"
-        return self.database.url
+        file = self.database_file
+        return self.database.url if file is None else f"{SQLITE}{file}"
 
     @property
     def key_password(self) -> bytes | None:
         """The password of the key files. Raises ConfigurationError when its file cannot be read."""
-        if self.keys.password_file is not None:
-            try:
-                return self.path(self.keys.password_file).read_text(encoding="utf-8").strip().encode()
-            except OSError:
-                raise ConfigurationError([f"keys.password_file : {self.keys.password_file} est illisible"]) from None
-        return None if self.keys.password is None else self.keys.password.encode()
+        found = self._secret("keys", self.keys.password, self.keys.password_file)
+        return None if found is None else found.encode()
+
+    @property
+    def relay_password(self) -> str | None:
+        """The password of the relay. Raises ConfigurationError when its file cannot be read."""
+        return self._secret("relay", self.relay.password, self.relay.password_file)
+
+    def _secret(self, section: str, value: str | None, file: Path | None) -> str | None:
+        if file is None:
+            return value
+        try:
+            return self.path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise ConfigurationError([f"{section}.password_file : {file} est absent ou illisible"]) from None
 
 
-def load_settings(path: Path, environment: dict[str, str] | None = None) -> Settings:
+def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
     """Read `dcc.toml` and the variables `DCC_SECTION__KEY`. Raises ConfigurationError with every problem."""
+    settings, problems = read_settings(path, environment)
+    if problems or settings is None:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def read_settings(path: Path, environment: Mapping[str, str] | None = None) -> tuple[Settings | None, list[str]]:
+    """(the settings, with their defaults where one is wrong; every problem). None: there is nothing to go on with."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationError([f"{path} n'existe pas"]) from None
+        return None, [f"{path} n'existe pas"]
     except (OSError, UnicodeDecodeError):
-        raise ConfigurationError([f"{path} est illisible"]) from None
+        return None, [f"{path} est illisible"]
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError([f"{path.name} n'est pas du TOML : {error}"]) from None
-    _overlay(raw, dict(os.environ) if environment is None else environment)
+        return None, [not_toml(path.name, error)]
+    variables, problems = overlay(raw, os.environ if environment is None else environment, Settings)
+    raw["directory"] = path.resolve().parent
     try:
-        return Settings.model_validate({**raw, "directory": path.resolve().parent})
+        return Settings.model_validate(raw), problems
     except ValidationError as error:
-        raise ConfigurationError([_sentence(one) for one in error.errors()]) from None
+        wrong = error.errors()
+    problems += [sentence(one, variables) for one in wrong]
+    for one in wrong:
+        _leave_out(raw, one["loc"])
+    try:
+        return Settings.model_validate(raw), problems
+    except ValidationError:
+        return None, problems  # something that has no default is missing
 
 
-def _overlay(raw: dict[str, Any], environment: dict[str, str]) -> None:
-    """`DCC_SMTP__PORT=2525` sets smtp.port; values are read as TOML where they can be, else as text."""
-    for name, value in sorted(environment.items()):
-        section, separator, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
-        if not name.startswith(ENVIRONMENT_PREFIX) or not separator:
-            continue
-        try:
-            parsed = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            parsed = value
-        target = raw.setdefault(section, {})
-        if isinstance(target, dict):
-            target[key] = parsed
-
-
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    kind = error["type"]
-    if kind == "extra_forbidden":
-        return f"{where} : réglage inconnu"
-    if kind == "missing":
-        return f"{where} : réglage manquant"
-    text = str(error.get("ctx", {}).get("error") or error["msg"])
-    return f"{where} : valeur refusée ({text})"
+def _leave_out(raw: dict[str, Any], place: tuple[int | str, ...]) -> None:
+    section = raw.get(str(place[0]))
+    if len(place) > 1 and isinstance(section, dict):
+        section.pop(str(place[1]), None)
+    elif len(place) == 1:
+        raw.pop(str(place[0]), None)

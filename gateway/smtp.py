@@ -154,5 +154,5 @@ def server_context(certificate: str, private_key: str) -> ssl.SSLContext:
     """TLS 1.2 or later (ECO.1). Raises ssl.SSLError, OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, private_key)
+    context.load_cert_chain(certificate, private_key, password="")  # an encrypted key is refused, not asked about
     return context

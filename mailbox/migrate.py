@@ -31,6 +31,13 @@ def downgrade(engine: Engine, revision: str) -> None:
 
 
 @cache
+def revisions() -> tuple[str, ...]:
+    """Every revision, "base" (no tables) first, the newest last."""
+    script = ScriptDirectory.from_config(_config(None))
+    return ("base", *reversed([one.revision for one in script.walk_revisions()]))
+
+
+@cache
 def head() -> str:
     """The revision that this program works with."""
     found = ScriptDirectory.from_config(_config(None)).get_current_head()

@@ -25,28 +25,35 @@ def register(app: typer.Typer) -> None:
 def verify(
     config: ConfigOption,
     certificate: Annotated[
-        Path | None,
-        typer.Option(help="Le certificat de la passerelle (PEM ou DER), sinon celui de l'instance."),
+        list[Path] | None,
+        typer.Option(help="Un certificat de la passerelle (PEM ou DER), sinon celui de l'instance ; répétable."),
     ] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Vérifie la chaîne ; sort 1 si elle est rompue. Exemple : dcc audit verify -c dcc.toml"""
-    from cryptography import x509
-    from cryptography.hazmat.primitives.serialization import Encoding
+    """Vérifie la chaîne ; sort 1 si elle est rompue.
 
+    Exemples : dcc audit verify -c dcc.toml ; dcc audit verify -c dcc.toml --certificate passerelle.pem
+
+    Avec --certificate, il ne faut que la base et ce certificat ; donnez aussi les anciens s'il a été renouvelé.
+    """
+    from dcc.cards.certificate import read_certificate
+    from dcc.cards.errors import Unparseable
+    from dcc.cards.trust import certificates_in
     from dcc.gateway.instance import open_keys
     from dcc.gateway.services import open_database
     from dcc.mailbox import audit
 
     settings = common.settings_of(config)
-    if certificate is None:
-        der = open_keys(settings).signing.certificate
-    else:
-        data = certificate.read_bytes()
-        loaded = x509.load_pem_x509_certificate if data.startswith(b"-----") else x509.load_der_x509_certificate
-        der = loaded(data).public_bytes(Encoding.DER)
+    try:
+        found = [der for path in certificate or () for der in certificates_in(path.read_bytes())]
+        for der in found:
+            read_certificate(der)
+    except OSError as error:
+        common.stop(f"{error.filename} est absent ou illisible", common.EXIT_USAGE)
+    except Unparseable as error:
+        common.stop(f"--certificate : {error}", common.EXIT_USAGE)
     with open_database(settings) as database, database.read() as conn:
-        result = audit.verify(conn, der)
+        result = audit.verify(conn, found or open_keys(settings).signing.certificate)
     if json_output:
         common.print_json(asdict(result))
     elif result.ok:

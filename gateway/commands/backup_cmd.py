@@ -28,13 +28,15 @@ def backup(
 
     settings = common.settings_of(config)
     try:
-        back_up(settings, target)
+        outside = back_up(settings, target)
     except CannotBackUp as error:
         common.stop(str(error))
     except OSError as error:
         common.stop(f"la copie a échoué : {error.strerror}")
+    for line in outside:
+        common.say(f"hors de l'instance, à sauvegarder à part : {line}")
     if json_output:
-        common.print_json({"target": str(target)})
+        common.print_json({"target": str(target), "outside": outside})
         return
     typer.echo(f"copie faite dans {target} ; vérifiez-la : dcc restore {target} --verify")
 
@@ -46,26 +48,25 @@ def restore(
     json_output: JsonOption = False,
 ) -> None:
     """Remet une copie en place et la vérifie. Exemples : dcc restore COPIE --verify ; dcc restore COPIE /srv/dcc --verify"""
-    import shutil
-
-    from dcc.gateway import backup as backups
-    from dcc.gateway.settings import ConfigurationError
+    from dcc.gateway.backup import CannotBackUp, put_back
+    from dcc.gateway.restored import verify as verify_instance
 
     if target is None and not verify:
         common.stop("dites où remettre l'instance, ou --verify", common.EXIT_USAGE)
     if target is not None:
-        if (target / "dcc.toml").exists():
-            common.stop(f"{target} contient déjà une instance : rien n'a été changé")
-        shutil.copytree(source, target, dirs_exist_ok=True)
+        try:
+            put_back(source, target)
+        except CannotBackUp as error:
+            common.stop(str(error))
+        except OSError as error:
+            common.stop(f"la copie a échoué : {error.strerror}")
     if not verify:
-        typer.echo(f"instance remise dans {target}")
+        if json_output:
+            common.print_json({"target": str(target)})
+        else:
+            typer.echo(f"instance remise dans {target}")
         return
-    try:
-        found = backups.verify(target or source)
-    except ConfigurationError as error:
-        for line in error.problems:
-            common.say(line)
-        raise typer.Exit(common.EXIT_CONFIGURATION) from None
+    found = verify_instance(target or source)
     if json_output:
         common.print_json({**asdict(found), "ok": found.ok})
     else:

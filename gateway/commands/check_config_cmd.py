@@ -15,14 +15,9 @@ def register(app: typer.Typer) -> None:
 
 def check_config(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Dit tout ce qui manque ou ne va pas. Sort 0, ou 78. Exemple : dcc check-config -c dcc.toml"""
-    from dcc.gateway.checking import problems_of
-    from dcc.gateway.settings import ConfigurationError, load_settings
+    from dcc.gateway.checking import check
 
-    warnings: list[str] = []
-    try:
-        problems, warnings = problems_of(load_settings(config), common.now_utc())
-    except ConfigurationError as error:
-        problems = error.problems
+    _, problems, warnings = check(config, common.now_utc())
     if json_output:
         common.print_json({"ok": not problems, "problems": problems, "warnings": warnings})
     else:

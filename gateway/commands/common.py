@@ -47,6 +47,7 @@ def _encode(value: object) -> object:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_encode) + "\n")
+    sys.stdout.flush()
 
 
 def say(line: str) -> None:

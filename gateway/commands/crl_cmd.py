@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,39 +61,23 @@ def update(
     files: Annotated[list[Path], typer.Argument(help="Les listes reçues de l'autorité (DER ou PEM).")],
     json_output: JsonOption = False,
 ) -> None:
-    """Ajoute des listes ; une liste illisible ou de numéro inférieur est refusée. Exemple : dcc crl update a.crl -c dcc.toml"""
-    from dcc.cards.crl import CrlStore
-    from dcc.cards.errors import CrlUnreadable
-    from dcc.gateway.services import load_crls
+    """Ajoute des listes ; sort 1 si l'une est refusée. Exemple : dcc crl update a.crl -c dcc.toml
+
+    Une liste illisible, sans signature d'une autorité connue, ou de numéro inférieur à celui de la liste déjà tenue
+    est refusée, et l'ancienne reste. Une liste remplacée est rangée dans « anciennes », pour la preuve.
+    """
+    from dcc.gateway.crlupdate import take_list
+    from dcc.gateway.services import open_trust
 
     settings = common.settings_of(config)
     target = next((settings.path(one) for one in settings.trust.crls if settings.path(one).is_dir()), None)
     if target is None:
         common.stop("trust.crls ne nomme aucun dossier où ranger les listes", common.EXIT_CONFIGURATION)
-    known = CrlStore(settings.path(settings.trust.crl_cache))
-    load_crls(settings, known)
-    results = []
-    for path in files:
-        try:
-            infos = CrlStore(None).add(path.read_bytes())
-        except (OSError, CrlUnreadable):
-            results.append({"file": str(path), "accepted": False, "reason": "ce n'est pas une CRL lisible"})
-            continue
-        older = [
-            held
-            for info in infos
-            for held in known.infos()
-            if held.issuer == info.issuer and held.is_delta == info.is_delta
-            and held.number is not None and (info.number is None or info.number < held.number)
-        ]  # fmt: skip
-        if older:
-            why = f"numéro inférieur à celui de la liste déjà connue ({older[0].number})"
-            results.append({"file": str(path), "accepted": False, "reason": why})
-            continue
-        aside = target / f".{path.name}.new"
-        shutil.copyfile(path, aside)
-        aside.rename(target / f"{infos[0].sha256[:32]}.crl")
-        results.append({"file": str(path), "accepted": True, "reason": None})
+    trust = open_trust(settings)
+    results = [
+        {"file": str(path), "accepted": why is None, "reason": why}
+        for path, why in ((path, take_list(path, target, trust)) for path in files)
+    ]
     if json_output:
         common.print_json(results)
     else:

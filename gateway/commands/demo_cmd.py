@@ -27,7 +27,9 @@ def demo(
 
     from dcc.gateway.demo import run_demo
     from dcc.gateway.instance import InstanceExists
+    from dcc.gateway.running import DidNotStart
     from dcc.gateway.serve import run
+    from dcc.gateway.submission import NotAccepted
 
     if serve and keep is None:
         common.stop("--serve demande --keep DOSSIER", common.EXIT_USAGE)
@@ -38,6 +40,10 @@ def demo(
             told = run_demo(directory, say, common.now_utc().replace(microsecond=0))
         except InstanceExists:
             common.stop(f"{directory} contient déjà une instance : rien n'a été changé")
+        except DidNotStart as error:
+            common.stop(f"la passerelle de démonstration n'a pas démarré : {error}")
+        except NotAccepted as error:
+            common.stop(f"la passerelle de démonstration n'a pas pris un envoi : {error}")
         if json_output:
             common.print_json(told)
         if keep is not None:

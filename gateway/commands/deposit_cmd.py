@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcc.gateway.commands import common
 from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from dcc.gateway.settings import Settings
+    from dcc.mailbox.database import Database
+    from dcc.smime.keys import KeyPair
 
 
 def register(app: typer.Typer) -> None:
@@ -31,47 +36,15 @@ def deposit(
 
     Exemple : dcc deposit cr.xml -c dcc.toml --folder D-7F3K-9QXA --signer org.p12 --password … --from labo@x.example
     """
-    import json
-    import os
-
-    from dcc.gateway.depositing import NotADeposit, build_deposit
-    from dcc.gateway.instance import open_keys
     from dcc.gateway.services import open_database
-    from dcc.gateway.submission import NotAccepted, submit, wait_for_end
+    from dcc.gateway.submission import wait_for_end
     from dcc.gateway.views import message_view
-    from dcc.mailbox import folders
-    from dcc.smime.errors import SmimeError
-    from dcc.smime.keys import KeyUnreadable, load_pkcs12
 
     settings = common.settings_of(config)
-    try:
-        pair = load_pkcs12(signer.read_bytes(), password.encode())
-    except (OSError, KeyUnreadable):
-        common.stop(f"{signer} est illisible, ou le mot de passe est faux", common.EXIT_USAGE)
+    pair = _pair(signer, password)
+    host = _address(settings, smtp)
     with open_database(settings) as database:
-        with database.read() as conn:
-            found = folders.folder(conn, folder)
-        recipient = folder if found is None else found.address
-        if smtp is None:
-            try:
-                smtp = json.loads((settings.directory / "run" / "ready.json").read_text(encoding="ascii"))["smtp"]
-            except (OSError, ValueError, KeyError):
-                common.stop("la passerelle ne tourne pas : donnez --smtp hôte:port", common.EXIT_UNKNOWN)
-        try:
-            mail = build_deposit(
-                files, sender=sender, recipient=recipient, signer=pair,
-                gateway_certificate=open_keys(settings).decryption[0].certificate,
-                now=common.now_utc().replace(microsecond=0), random_bytes=os.urandom,
-            )  # fmt: skip
-            message_id = submit(str(smtp), mail, sender=sender, recipient=recipient)
-        except NotADeposit as error:
-            common.stop(str(error), common.EXIT_USAGE)
-        except SmimeError as error:
-            common.stop(f"l'envoi n'a pas pu être scellé ({type(error).__name__})", common.EXIT_USAGE)
-        except NotAccepted as error:
-            common.stop(f"la passerelle n'a pas pris l'envoi : {error.code} {error.text}")
-        except OSError as error:
-            common.stop(f"la passerelle n'a pas été jointe, ou un fichier est illisible ({error})", common.EXIT_UNKNOWN)
+        message_id = _send(settings, database, files, folder=folder, sender=sender, signer=pair, smtp=host)
         ended = wait_for_end(database, message_id, seconds=wait) if wait > 0 else None
         with database.read() as conn:
             view: dict[str, Any] = (
@@ -86,3 +59,63 @@ def deposit(
         raise typer.Exit(common.EXIT_UNKNOWN)
     if ended.state.value == "refused":
         raise typer.Exit(common.EXIT_NO)
+
+
+def _pair(signer: Path, password: str) -> KeyPair:
+    from dcc.smime.keys import KeyUnreadable, load_pkcs12
+
+    try:
+        return load_pkcs12(signer.read_bytes(), password.encode())
+    except (OSError, KeyUnreadable):
+        common.stop(f"{signer} est illisible, ou le mot de passe est faux", common.EXIT_USAGE)
+
+
+def _address(settings: Settings, smtp: str | None) -> str:
+    """Where the gateway listens: as said, or as it says itself."""
+    import json
+
+    if smtp is None:
+        try:
+            told = json.loads((settings.directory / "run" / "ready.json").read_text(encoding="ascii"))
+            smtp = str(told["smtp"] or "")
+        except (OSError, ValueError, KeyError):
+            common.stop("la passerelle ne tourne pas : donnez --smtp hôte:port", common.EXIT_UNKNOWN)
+    host, _, port = smtp.rpartition(":")
+    if not host or not port.isdecimal():
+        common.stop("--smtp : donnez hôte:port, par exemple 127.0.0.1:25", common.EXIT_USAGE)
+    return smtp
+
+
+def _send(
+    settings: Settings, database: Database, files: list[Path], *, folder: str, sender: str, signer: KeyPair, smtp: str
+) -> str:
+    """Build, seal and hand over; gives the id of the 250."""
+    import os
+
+    from dcc.gateway.depositing import NotADeposit, build_deposit
+    from dcc.gateway.instance import open_keys
+    from dcc.gateway.submission import NotAccepted, submit
+    from dcc.mailbox import folders
+    from dcc.smime.errors import SmimeError
+
+    with database.read() as conn:
+        found = folders.folder(conn, folder)
+    recipient = folder if found is None else found.address
+    try:
+        mail = build_deposit(
+            files, sender=sender, recipient=recipient, signer=signer,
+            gateway_certificate=open_keys(settings).decryption[0].certificate,
+            now=common.now_utc().replace(microsecond=0), random_bytes=os.urandom,
+        )  # fmt: skip
+    except NotADeposit as error:
+        common.stop(str(error), common.EXIT_USAGE)
+    except SmimeError as error:
+        common.stop(f"l'envoi n'a pas pu être scellé ({type(error).__name__})", common.EXIT_USAGE)
+    except OSError as error:
+        common.stop(f"{error.filename} est absent ou illisible", common.EXIT_USAGE)
+    try:
+        return submit(smtp, mail, sender=sender, recipient=recipient)
+    except NotAccepted as error:
+        common.stop(f"la passerelle n'a pas pris l'envoi : {error.code} {error.text}")
+    except OSError:
+        common.stop(f"la passerelle n'a pas pu être jointe ({smtp})", common.EXIT_UNKNOWN)

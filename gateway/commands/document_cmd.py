@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
@@ -28,7 +29,9 @@ def get(
     """Écrit les pièces d'un document, numérotées. Exemple : dcc document get ID -c dcc.toml --out pieces"""
     from dcc.gateway.services import open_services
     from dcc.mailbox import documents
-    from dcc.mailbox.records import AuditRecord
+    from dcc.mailbox.blobs import BlobDamaged
+    from dcc.mailbox.keyring import KeyMissing
+    from dcc.mailbox.records import AuditRecord, DocumentStatus
 
     if not operator:
         common.stop("dites qui demande : --operator NOM", common.EXIT_USAGE)
@@ -36,6 +39,8 @@ def get(
     with open_services(settings) as services:
         with services.database.begin() as conn:
             document = documents.document(conn, document_id)
+            if document is not None and document.status is DocumentStatus.DELETED:
+                common.stop("ce document a été supprimé : son contenu n'est plus remis")
             if document is not None:
                 services.audit.append(
                     conn,
@@ -47,17 +52,27 @@ def get(
                 )  # fmt: skip
         if document is None:
             common.stop("aucun document ne porte cet identifiant")
-        out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
         written = []
-        for number, part in enumerate(document.parts, 1):
-            suffix = Path(part.name).suffix[:10] if Path(part.name).suffix.isascii() else ""
-            path = out / f"{document.id}-{number}{suffix}"
-            with services.blobs.open(part.blob) as source, path.open("wb") as target:
-                while chunk := source.read(1 << 16):
-                    target.write(chunk)
-            written.append({"path": str(path), "name": part.name, "size": part.size, "sha256": part.sha256})
+        try:
+            for number, part in enumerate(document.parts, 1):
+                suffix = Path(part.name).suffix[:10] if Path(part.name).suffix.isascii() else ""
+                path = out / f"{document.id}-{number}{suffix}"
+                with services.blobs.open(part.blob) as source:
+                    _write(source, path)
+                written.append({"path": str(path), "name": part.name, "size": part.size, "sha256": part.sha256})
+        except (FileNotFoundError, BlobDamaged, KeyMissing):
+            common.stop("une pièce manque, est abîmée, ou sa clé n'est plus là : dcc restore --verify dit lesquelles")
     if json_output:
         common.print_json(written)
         return
     for line in written:
         typer.echo(f"{line['path']}  {line['size']} octets")
+
+
+def _write(source: BinaryIO, path: Path) -> None:
+    """Clinical content in clear, by an operator's wish: readable by the operator only."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as target:
+        while chunk := source.read(1 << 16):
+            target.write(chunk)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dcc.gateway.commands import common
 from dcc.gateway.commands.common import ConfigOption, JsonOption
 
+if TYPE_CHECKING:
+    from dcc.gateway.services import Services
+
+Action = Callable[["Services", str, str, datetime], bool]
 OperatorOption = Annotated[str, typer.Option(envvar="USER", help="Qui décide : inscrit dans la trace.")]
 MessageArgument = Annotated[str, typer.Argument(help="L'identifiant du message.")]
 
@@ -46,7 +53,7 @@ def release(
     """Remet un message en traitement : tous les contrôles sont refaits. Exemple : dcc held release ID -c dcc.toml"""
     from dcc.gateway.held import release_held
 
-    _decide(message_id, config, operator, json_output, release_held, "remis en traitement")
+    _decide(message_id, config, operator, json_output, release_held, ("received", "remis en traitement"))
 
 
 def refuse(
@@ -58,12 +65,15 @@ def refuse(
     """Refuse un message en attente ; l'expéditeur connu est prévenu. Exemple : dcc held refuse ID -c dcc.toml"""
     from dcc.gateway.held import refuse_held
 
-    _decide(message_id, config, operator, json_output, refuse_held, "refusé")
+    _decide(message_id, config, operator, json_output, refuse_held, ("refused", "refusé"))
 
 
-def _decide(message_id, config, operator, json_output, action, done) -> None:  # type: ignore[no-untyped-def]
+def _decide(
+    message_id: str, config: Path, operator: str, json_output: bool, action: Action, told: tuple[str, str]
+) -> None:
     from dcc.gateway.services import open_services
 
+    state, done = told
     if not operator:
         common.stop("dites qui décide : --operator NOM", common.EXIT_USAGE)
     settings = common.settings_of(config)
@@ -72,6 +82,6 @@ def _decide(message_id, config, operator, json_output, action, done) -> None:  #
     if not changed:
         common.stop("ce message n'est pas en attente")
     if json_output:
-        common.print_json({"id": message_id, "done": done})
+        common.print_json({"id": message_id, "state": state})
         return
     typer.echo(f"{message_id} : {done}")

@@ -1,13 +1,19 @@
-"""`dcc key list|rotate`: the gateway's own keys and the versions of the key-encryption key."""
+"""`dcc key list|rotate|rewrap`: the gateway's own keys and the versions of the key-encryption key."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import json
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dcc.gateway.commands import common
 from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from dcc.mailbox.records import AuditRecord
+
+OperatorOption = Annotated[str, typer.Option(envvar="USER", help="Qui demande : inscrit dans la trace.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -15,6 +21,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Les clés de la passerelle.")
     group.command("list")(list_keys)
     group.command("rotate")(rotate)
+    group.command("rewrap")(rewrap)
     app.add_typer(group, name="key")
 
 
@@ -43,11 +50,7 @@ def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
     typer.echo(f"clé de chiffrement des documents : version {version}")
 
 
-def rotate(
-    config: ConfigOption,
-    operator: Annotated[str, typer.Option(envvar="USER", help="Qui demande : inscrit dans la trace.")] = "",
-    json_output: JsonOption = False,
-) -> None:
+def rotate(config: ConfigOption, operator: OperatorOption = "", json_output: JsonOption = False) -> None:
     """Ajoute une version à la clé de chiffrement des documents ; les anciens restent lisibles.
 
     Exemple : dcc key rotate -c dcc.toml --operator "A. Martin", puis redémarrez la passerelle.
@@ -56,23 +59,59 @@ def rotate(
 
     from dcc.gateway.instance import open_keyring
     from dcc.gateway.services import open_services
-    from dcc.mailbox.records import AuditRecord
 
     if not operator:
         common.stop("dites qui demande : --operator NOM", common.EXIT_USAGE)
     settings = common.settings_of(config)
-    ring = open_keyring(settings).rotated(os.urandom)
-    ring.save(settings.path(settings.storage.key_encryption_keys))
     with open_services(settings) as services, services.database.begin() as conn:
-        services.audit.append(
-            conn,
-            AuditRecord(
-                at=common.now_utc(), tag="operator:key:rotated", actor=f"operator:{operator}", certificate=None,
-                message=None, mail_message_id=None, folder=None, document=None, decision="done", code=None,
-                detail=f'{{"version": {ring.current}}}',
-            ),
-        )  # fmt: skip
+        ring = open_keyring(settings).rotated(os.urandom)
+        ring.save(settings.path(settings.storage.key_encryption_keys))
+        services.audit.append(conn, _record("rotated", operator, {"version": ring.current}))
     if json_output:
         common.print_json({"key_encryption_key_version": ring.current})
         return
-    typer.echo(f"version {ring.current} ; redémarrez la passerelle pour qu'elle s'en serve")
+    typer.echo(f"version {ring.current} ; redémarrez la passerelle pour qu'elle s'en serve, puis dcc key rewrap")
+
+
+def rewrap(config: ConfigOption, operator: OperatorOption = "", json_output: JsonOption = False) -> None:
+    """Met sous la dernière version les clés de tous les documents ; aucun fichier n'est réécrit.
+
+    Exemple : dcc key rewrap -c dcc.toml --operator "A. Martin", après dcc key rotate et un redémarrage.
+    """
+    from dcc.gateway.instance import open_keyring
+    from dcc.gateway.services import open_services
+    from dcc.mailbox import upkeep
+    from dcc.mailbox.keyring import KeyMissing
+
+    if not operator:
+        common.stop("dites qui demande : --operator NOM", common.EXIT_USAGE)
+    settings = common.settings_of(config)
+    ring = open_keyring(settings)
+    changed = 0
+    try:
+        with open_services(settings) as services:
+            while True:
+                with services.database.begin() as conn:  # in lots: the gateway works on between two of them
+                    lot = upkeep.rewrap(conn, ring)
+                    if not lot:
+                        services.audit.append(
+                            conn, _record("rewrapped", operator, {"version": ring.current, "keys": changed})
+                        )
+                        break
+                changed += lot
+    except KeyMissing as error:
+        common.stop(f"il manque une clé de chiffrement des documents ({error}) : rien n'a été perdu, remettez-la")
+    if json_output:
+        common.print_json({"key_encryption_key_version": ring.current, "rewrapped": changed})
+        return
+    typer.echo(f"{changed} clés de documents mises sous la version {ring.current}")
+
+
+def _record(action: str, operator: str, detail: dict[str, int]) -> AuditRecord:
+    from dcc.mailbox.records import AuditRecord
+
+    return AuditRecord(
+        at=common.now_utc(), tag=f"operator:key:{action}", actor=f"operator:{operator}", certificate=None,
+        message=None, mail_message_id=None, folder=None, document=None, decision="done", code=None,
+        detail=json.dumps(detail),
+    )  # fmt: skip

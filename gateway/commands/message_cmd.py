@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def list_messages(
     config: ConfigOption,
     state: Annotated[str | None, typer.Option(help="received, opened, …, filed, done, held, refused.")] = None,
-    limit: Annotated[int, typer.Option(help="Nombre de messages au plus.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Nombre de messages au plus.")] = 100,
     json_output: JsonOption = False,
 ) -> None:
     """Les derniers messages. Exemple : dcc message list -c dcc.toml --state held"""

@@ -131,8 +131,8 @@ def _keys(files: list[Path], passwords: list[str]) -> list[KeyPair]:
         password = passwords[place].encode() if place < len(passwords) else None
         try:
             found.append(load_pkcs12(path.read_bytes(), password))
-        except KeyUnreadable as error:
-            stop(f"{path} : {error}.", EXIT_USAGE)
+        except KeyUnreadable:
+            stop(f"{path} ne s'ouvre pas : mot de passe faux, ou fichier abîmé.", EXIT_USAGE)
     return found
 
 
