@@ -14,6 +14,7 @@ PEERS = {
     "openssl": ["openssl"],
     "gpgsm": ["gpgsm"],
     "nss": ["cmsutil", "certutil", "pk12util"],
+    "bouncycastle": ["java", "javac", "/usr/share/java/bcmail.jar", "/usr/share/java/javax.mail.jar"],
     "postfix": ["postfix", "/usr/sbin/postfix"],
     "swaks": ["swaks"],
     "dovecot": ["dovecot", "/usr/sbin/dovecot"],
@@ -26,9 +27,13 @@ ANY_OF = {"postfix", "dovecot", "postgresql"}
 
 def missing_peer(name: str) -> str | None:
     """The program of this peer that is absent, or None."""
-    found = [shutil.which(program) is not None for program in PEERS[name]]
+    found = [shutil.which(program) is not None or _is_library(program) for program in PEERS[name]]
     present = any(found) if name in ANY_OF else all(found)
     return None if present else PEERS[name][found.index(False)]
+
+
+def _is_library(path: str) -> bool:
+    return path.endswith((".jar", ".so")) and Path(path).is_file()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -32,6 +32,12 @@ def test_conformance_page_is_what_the_code_cites() -> None:
     ]
 
 
+def test_interoperability_page_is_what_the_tests_measure() -> None:
+    """docs/interoperability.md says what tests/peers measure (run docs/make_interoperability.py)."""
+    made = _load(ROOT / "docs" / "make_interoperability.py").page()
+    assert (ROOT / "docs" / "interoperability.md").read_text(encoding="utf-8") == made
+
+
 def test_every_command_is_documented() -> None:
     """docs/commands.md names every command of the program."""
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from peerprograms import BouncyCastle
 from throwaway import ENCRYPT, PASSWORD, intermediate, p12, pair, pem, pem_key, root
 
 OWNERS = [
-    (kind, use, who)
-    for kind in ("rsa", "p256", "p384")
-    for use, who in (("sign", "gateway"), (ENCRYPT, "reader"))
-]  # fmt: skip
+    *((kind, "sign", "gateway") for kind in ("rsa", "p256", "p384", "p521", "ed25519")),
+    *((kind, ENCRYPT, "reader") for kind in ("rsa", "p256", "p384", "p521", "x25519")),
+]
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +34,20 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def key_file(store: Path, kind: str, use: str, who: str, name: str) -> bytes:
+    """PKCS#12 in the old protection; by openssl where `cryptography` makes none (X25519)."""
+    if kind != "x25519":
+        return p12(pair(kind, use, who), name.encode(), legacy=True)
+    base = store / f"{kind}-{use}"
+    keys = ["-inkey", str(base.with_suffix(".key")), "-in", str(base.with_suffix(".pem")), "-name", name]
+    export = ["openssl", "pkcs12", "-export", *keys, "-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES"]
+    done = subprocess.run([*export, "-passout", f"pass:{PASSWORD}"], check=True, capture_output=True)
+    return done.stdout
+
+
 @pytest.fixture(scope="session")
-def gpgsm_home() -> Iterator[Path]:
-    """A home with the RSA pairs, trusting the root, without CRL checks; its agent ends with the tests."""
+def gpgsm_home(store: Path) -> Iterator[Path]:
+    """A home with the pairs that gpgsm imports, trusting the root, without CRL checks; its agent ends with the tests."""
     home = Path(tempfile.mkdtemp(prefix="dcc-g", dir="/tmp"))  # the agent's socket needs a short path
     home.chmod(0o700)
     fingerprint = hashlib.sha1(root()).hexdigest().upper()
@@ -44,22 +55,21 @@ def gpgsm_home() -> Iterator[Path]:
     (home / "gpgsm.conf").write_text("disable-crl-checks\ndisable-policy-checks\nbatch\n")
     (home / "gpg-agent.conf").write_text("allow-loopback-pinentry\n")
     environment = {**os.environ, "GNUPGHOME": str(home)}
+    secret = ["gpgsm", "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--import"]
     try:
         for name, data in (("root", root()), ("chain", intermediate())):
             (home / name).write_bytes(data)
             subprocess.run(["gpgsm", "--import", str(home / name)], env=environment, check=True, capture_output=True)
-        for use, who in (("sign", "gateway"), (ENCRYPT, "reader")):
-            (home / "one.p12").write_bytes(p12(pair("rsa", use, who), legacy=True))
-            import_ = [
-                "gpgsm",
-                "--pinentry-mode",
-                "loopback",
-                "--passphrase-fd",
-                "0",
-                "--import",
-                str(home / "one.p12"),
-            ]
-            subprocess.run(import_, input=PASSWORD.encode() + b"\n", env=environment, check=True, capture_output=True)
+        for kind, use, who in OWNERS:
+            one = home / f"{kind}-{use}"
+            one.with_suffix(".der").write_bytes(pair(kind, use, who).certificate)
+            one.with_suffix(".p12").write_bytes(key_file(store, kind, use, who, one.name))
+            # What it does not import it will not read: the tables say so, and the tests see it.
+            subprocess.run(["gpgsm", "--import", str(one.with_suffix(".der"))], env=environment, capture_output=True)
+            subprocess.run(
+                [*secret, str(one.with_suffix(".p12"))], input=PASSWORD.encode() + b"\n", env=environment,
+                check=kind == "rsa", capture_output=True,
+            )  # fmt: skip
         yield home
     finally:
         subprocess.run(["gpgconf", "--kill", "all"], env=environment, check=False, capture_output=True)
@@ -67,21 +77,31 @@ def gpgsm_home() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def nss(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the pairs (RSA and EC), trusting the root."""
+def nss(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the pairs that NSS imports, trusting the root."""
     folder = tmp_path_factory.mktemp("nss")
     database = f"sql:{folder}"
-    run = [["certutil", "-N", "-d", database, "--empty-password"]]
+    subprocess.run(["certutil", "-N", "-d", database, "--empty-password"], check=True, capture_output=True)
     for name, data, trust in (("root", root(), "CT,CT,CT"), ("chain", intermediate(), ",,")):
         (folder / f"{name}.der").write_bytes(data)
-        run.append(["certutil", "-A", "-d", database, "-n", name, "-t", trust, "-i", str(folder / f"{name}.der")])
-    for kind, use, who in OWNERS:
-        path = folder / f"{kind}-{use}.p12"
-        path.write_bytes(p12(pair(kind, use, who), f"{kind}-{use}".encode(), legacy=True))
-        run.append(["pk12util", "-i", str(path), "-d", database, "-W", PASSWORD, "-K", ""])
-    announced = folder / "announced.p12"
-    announced.write_bytes(p12(pair("rsa", ENCRYPT, "gateway"), b"announced", legacy=True))
-    run.append(["pk12util", "-i", str(announced), "-d", database, "-W", PASSWORD, "-K", ""])
-    for command in run:
-        subprocess.run(command, check=True, capture_output=True)
+        add = ["certutil", "-A", "-d", database, "-n", name, "-t", trust, "-i", str(folder / f"{name}.der")]
+        subprocess.run(add, check=True, capture_output=True)
+    for kind, use, who in [*OWNERS, ("rsa", ENCRYPT, "gateway")]:
+        name = "announced" if (use, who) == (ENCRYPT, "gateway") else f"{kind}-{use}"
+        path = folder / f"{name}.p12"
+        path.write_bytes(key_file(store, kind, use, who, name))
+        add = ["pk12util", "-i", str(path), "-d", database, "-W", PASSWORD, "-K", ""]
+        done = subprocess.run(add, check=kind == "rsa", capture_output=True)
+        if done.returncode:  # at least the certificate, so that it may be a recipient
+            path.write_bytes(pair(kind, use, who).certificate)
+            add = ["certutil", "-A", "-d", database, "-n", name, "-t", ",,", "-i", str(path)]
+            subprocess.run(add, check=False, capture_output=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def bouncycastle(store: Path) -> Iterator[BouncyCastle]:
+    """BouncyCastle in one Java process, with the keys of `store`."""
+    program = BouncyCastle(store)
+    yield program
+    program.close()
