@@ -85,8 +85,8 @@ def document(size: int) -> bytes:
     return base64.encodebytes(data).replace(b"\n", b"\r\n")
 
 
-def mail(keys: Material, name: str, size: int) -> Mail:
-    """A mail with one document, signed and encrypted to the gateway as clients send it (AES-256-CBC, detached)."""
+def mail(keys: Material, name: str, size: int, *, detached: bool = True) -> Mail:
+    """A mail with one document, signed and encrypted to the gateway as clients send it (AES-256-CBC)."""
     entity = document(size)
     raw = io.BytesIO()
     headers = MailHeaders(
@@ -94,7 +94,7 @@ def mail(keys: Material, name: str, size: int) -> Mail:
     )
     seal(
         headers, [entity], DOCUMENT_HEADERS, signer=key_signer(keys.sender),
-        recipient=keys.gateway_encryption.certificate, profile=Profile(), out=raw, random_bytes=os.urandom,
+        recipient=keys.gateway_encryption.certificate, profile=Profile(detached=detached), out=raw, random_bytes=os.urandom,
     )  # fmt: skip
     octets = raw.getvalue()
     return Mail(name, octets, octets.partition(b"\r\n\r\n")[2], entity)
