@@ -32,7 +32,7 @@ _DUE = (
 _CLAIM = (
     update(messages)
     .where(messages.c.id.in_(_DUE.scalar_subquery()))
-    .values(lease_until=bindparam("until"), attempts=messages.c.attempts + 1)
+    .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"), attempts=messages.c.attempts + 1)
     .returning(messages)
 )
 _MOVE = update(messages).where(messages.c.id == bindparam("which"), messages.c.state == bindparam("before"))
@@ -66,9 +66,12 @@ def insert_received(conn: Connection, message: Message) -> str:
     return message.id
 
 
-def claim(conn: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Message]:
-    """Take up to `limit` due messages under a lease; counts an attempt, so that a crash counts too."""
-    taken = conn.execute(_CLAIM, {"at": now, "until": now + lease, "most": limit})
+def claim(conn: Connection, *, now: datetime, lease: timedelta, limit: int, owner: str | None = None) -> list[Message]:
+    """Take up to `limit` due messages under a lease; counts an attempt, so that a crash counts too.
+
+    `owner` names the process, so that `release` gives back what it held when it is known to have died.
+    """
+    taken = conn.execute(_CLAIM, {"at": now, "until": now + lease, "most": limit, "owner": owner})
     return sorted((_message(row) for row in taken), key=lambda message: message.received_at)
 
 
@@ -116,6 +119,12 @@ def settle(
 def defer(conn: Connection, message_id: str, *, until: datetime) -> None:
     """Give the lease back and look again at `until`."""
     conn.execute(update(messages).where(messages.c.id == message_id).values(lease_until=None, due=until))
+
+
+def release(conn: Connection, owner: str) -> int:
+    """Give back every lease of a process that has died; returns how many. The attempts stay counted."""
+    held = update(messages).where(messages.c.lease_owner == owner, messages.c.lease_until.is_not(None))
+    return conn.execute(held.values(lease_until=None)).rowcount
 
 
 def renew(conn: Connection, message_id: str, *, lease_until: datetime) -> None:

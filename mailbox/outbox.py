@@ -51,7 +51,7 @@ _DUE = (
 _CLAIM = (
     update(outbox)
     .where(outbox.c.id.in_(_DUE.scalar_subquery()))
-    .values(lease_until=bindparam("until"), attempts=outbox.c.attempts + 1)
+    .values(lease_until=bindparam("until"), lease_owner=bindparam("owner"), attempts=outbox.c.attempts + 1)
     .returning(outbox)
 )
 _SENT = (
@@ -85,14 +85,22 @@ def interrupted(conn: Connection, *, now: datetime) -> list[Delivery]:
     return [_delivery(row) for row in conn.execute(_INTERRUPTED, {"at": now})]
 
 
-def claim_due(conn: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:
-    """Take up to `limit` due mails under a lease; counts an attempt.
+def claim_due(
+    conn: Connection, *, now: datetime, lease: timedelta, limit: int, owner: str | None = None
+) -> list[Delivery]:
+    """Take up to `limit` due mails under a lease; counts an attempt. `owner` names the process, for `release`.
 
-    A mail whose sending had begun is never among them: it becomes uncertain. Call `interrupted` first to record it.
+    A mail whose sending had begun is never among them: `interrupted` makes it uncertain, and tells the caller, who
+    records it (I2).
     """
-    interrupted(conn, now=now)
-    taken = conn.execute(_CLAIM, {"at": now, "until": now + lease, "most": limit})
+    taken = conn.execute(_CLAIM, {"at": now, "until": now + lease, "most": limit, "owner": owner})
     return sorted((_delivery(row) for row in taken), key=lambda one: (one.due, one.id))
+
+
+def release(conn: Connection, owner: str) -> int:
+    """Give back every lease of a process that has died; returns how many. What it had begun to send stays begun."""
+    held = update(outbox).where(outbox.c.lease_owner == owner, outbox.c.lease_until.is_not(None))
+    return conn.execute(held.values(lease_until=None)).rowcount
 
 
 def mark_sealed(conn: Connection, delivery_id: str, *, message_id: str, sealed_file: str) -> None:
@@ -100,9 +108,20 @@ def mark_sealed(conn: Connection, delivery_id: str, *, message_id: str, sealed_f
     _set(conn, delivery_id, message_id=message_id, sealed_file=sealed_file)
 
 
-def mark_started(conn: Connection, delivery_id: str, *, now: datetime) -> None:
-    """Committed before DATA begins: whatever happens next, it is known that it may have arrived."""
-    _set(conn, delivery_id, started_at=now)
+def mark_started(
+    conn: Connection, delivery_id: str, *, now: datetime, lease: timedelta | None = None, attempt: int | None = None
+) -> bool:
+    """Committed before DATA begins: whatever happens next, it is known that it may have arrived.
+
+    `attempt` is the number under which it was claimed. False, and nothing is to be sent, where somebody else has
+    claimed it since, or has begun: a worker that was slower than its lease must not send it a second time (I1).
+    `lease`: the sending holds the mail for this long from now on.
+    """
+    begun = _SET.where(outbox.c.state == DeliveryState.QUEUED.value, outbox.c.started_at.is_(None))
+    if attempt is not None:
+        begun = begun.where(outbox.c.attempts == attempt)
+    values = {"started_at": now} if lease is None else {"started_at": now, "lease_until": now + lease}
+    return conn.execute(begun.values(**values), {"which": delivery_id}).rowcount == 1
 
 
 def mark_sent(conn: Connection, delivery_id: str, *, now: datetime, message_id: str | None = None) -> bool:
@@ -147,9 +166,11 @@ def mark_withheld(conn: Connection, delivery_id: str, *, reason: str) -> bool:
     )  # fmt: skip
 
 
-def retry_later(conn: Connection, delivery_id: str, *, due: datetime) -> None:
-    """The next host said later; DATA was not accepted."""
-    _set(conn, delivery_id, due=due, lease_until=None, started_at=None)
+def retry_later(conn: Connection, delivery_id: str, *, due: datetime) -> bool:
+    """The next host said later; DATA was not accepted, whatever was believed of a worker that was slow."""
+    return _move(
+        conn, delivery_id, OPEN, state=DeliveryState.QUEUED.value, due=due, lease_until=None, started_at=None
+    )  # fmt: skip
 
 
 def requeue(conn: Connection, delivery_id: str, *, now: datetime) -> bool:
@@ -235,5 +256,5 @@ def _delivery(row: Row[Any]) -> Delivery:
         "documents": strings(row.documents),
         "parameters": pairs(row.parameters),
     }
-    del values["lease_until"]
+    del values["lease_until"], values["lease_owner"]
     return Delivery(**values)

@@ -143,6 +143,7 @@ messages = Table(
     Column("reason_parameters", Text, nullable=False),
     Column("signer", String(40)),
     Column("signer_certificate", String(64)),
+    Column("lease_owner", String(40)),  # the process that holds the lease
     Column("folder", String(40)),
     Column("documents", Text, nullable=False),
     Column("settled_at", UtcDateTime),
@@ -228,6 +229,7 @@ outbox = Table(
     Column("message_id", Text, index=True),
     Column("sealed_file", Text),
     Column("started_at", UtcDateTime),
+    Column("lease_owner", String(40)),  # the process that holds the lease
     Column("sent_at", UtcDateTime),
     Column("parameters", Text, nullable=False),
     Index("ix_outbox_due", "state", "due"),

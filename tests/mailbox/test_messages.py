@@ -106,6 +106,19 @@ def test_expired_lease_returns(database: Database, make_message: Make, now: date
     assert again.attempts == 2
 
 
+def test_dead_owner_gives_its_messages_back(database: Database, make_message: Make, now: datetime) -> None:
+    """What a process held that is known to be dead is claimed again at once; the crash counts as an attempt."""
+    with database.begin() as conn:
+        for number in (1, 2):
+            messages.insert_received(conn, make_message(number, due=now + timedelta(seconds=number)))
+        at = now + timedelta(seconds=9)
+        messages.claim(conn, now=at, lease=LEASE, limit=1, owner="dead")
+        messages.claim(conn, now=at, lease=LEASE, limit=1, owner="alive")
+        assert messages.release(conn, "dead") == 1
+        (again,) = messages.claim(conn, now=at, lease=LEASE, limit=10, owner="alive")
+    assert (again.id, again.attempts) == ("message1", 2)
+
+
 def test_renewed_lease_is_kept(database: Database, make_message: Make, now: datetime) -> None:
     """Work that is long renews its lease and is not taken away."""
     _insert(database, make_message(1))

@@ -131,21 +131,19 @@ def test_bounce_of_a_sent_mail(database: Database, make_delivery: Make, now: dat
     assert (found.state, found.reason) == (DeliveryState.FAILED, "5.1.1")
 
 
-@pytest.mark.parametrize("told_first", [True, False])
-def test_interrupted_sending_is_uncertain(
-    database: Database, make_delivery: Make, now: datetime, told_first: bool
-) -> None:
-    """A sending whose worker died is uncertain, and is not sent again by itself (I1)."""
+def test_interrupted_sending_is_uncertain(database: Database, make_delivery: Make, now: datetime) -> None:
+    """A sending whose worker died is never claimed again by itself, and is told once as uncertain (I1, I2)."""
     _owe(database, make_delivery(1), make_delivery(2))
     _claim(database, now)
     with database.begin() as conn:
         outbox.mark_started(conn, "delivery1", now=now)
     later = now + 2 * LEASE
-    if told_first:
-        with database.begin() as conn:
-            assert [one.id for one in outbox.interrupted(conn, now=now)] == []
-            assert [one.id for one in outbox.interrupted(conn, now=later)] == ["delivery1"]
     assert _claim(database, later) == ["delivery2"]
+    assert _state(database) is DeliveryState.QUEUED, "nobody was told yet"
+    with database.begin() as conn:
+        assert [one.id for one in outbox.interrupted(conn, now=now)] == []
+        assert [one.id for one in outbox.interrupted(conn, now=later)] == ["delivery1"]
+        assert [one.id for one in outbox.interrupted(conn, now=later)] == []
     assert _state(database) is DeliveryState.UNCERTAIN
     with database.begin() as conn:
         assert outbox.mark_sent(conn, "delivery1", now=later), "the worker was slow, not dead: its answer counts"
@@ -217,3 +215,41 @@ def test_listed_by_folder_and_message(database: Database, make_delivery: Make, n
         assert [one.id for one in outbox.deliveries(conn, folder="f")] == ["delivery1"]
         assert [one.id for one in outbox.deliveries(conn, message="m2")] == ["delivery2"]
         assert outbox.queued(conn) == (3, older)
+
+
+def test_slow_worker_does_not_send_twice(database: Database, make_delivery: Make, now: datetime) -> None:
+    """A worker that was slower than its lease may not begin to send what another has claimed or sent since (I1)."""
+    _owe(database, make_delivery(1))
+    with database.begin() as conn:
+        (slow,) = outbox.claim_due(conn, now=now, lease=LEASE, limit=1)
+        later = now + 2 * LEASE
+        (quick,) = outbox.claim_due(conn, now=later, lease=LEASE, limit=1)
+        assert not outbox.mark_started(conn, "delivery1", now=later, attempt=slow.attempts)
+        assert outbox.mark_started(conn, "delivery1", now=later, attempt=quick.attempts, lease=LEASE)
+        assert not outbox.mark_started(conn, "delivery1", now=later, attempt=quick.attempts)
+        assert outbox.interrupted(conn, now=later + LEASE) == [], "the lease counts from the beginning of the sending"
+        outbox.mark_sent(conn, "delivery1", now=later)
+        assert not outbox.mark_started(conn, "delivery1", now=later)
+
+
+def test_dead_owner_gives_back(database: Database, make_delivery: Make, now: datetime) -> None:
+    """The leases of a process known to be dead are given back at once, those of others are not."""
+    _owe(database, make_delivery(1), make_delivery(2))
+    with database.begin() as conn:
+        outbox.claim_due(conn, now=now, lease=LEASE, limit=1, owner="dead")
+        outbox.claim_due(conn, now=now, lease=LEASE, limit=1, owner="alive")
+        assert outbox.release(conn, "dead") == 1
+        (again,) = outbox.claim_due(conn, now=now, lease=LEASE, limit=10, owner="alive")
+        assert (again.id, again.attempts) == ("delivery1", 2)
+        assert outbox.release(conn, "dead") == 0
+
+
+def test_told_later_though_believed_lost(database: Database, make_delivery: Make, now: datetime) -> None:
+    """A slow worker that learns "not accepted" puts back a mail that was already believed uncertain."""
+    _owe(database, make_delivery(1))
+    _claim(database, now)
+    with database.begin() as conn:
+        outbox.mark_started(conn, "delivery1", now=now)
+        assert len(outbox.interrupted(conn, now=now + 2 * LEASE)) == 1
+        assert outbox.retry_later(conn, "delivery1", due=now + 3 * LEASE)
+    assert _claim(database, now + 3 * LEASE) == ["delivery1"]
