@@ -139,11 +139,11 @@ messages = Table(
     Column("due", UtcDateTime, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("lease_until", UtcDateTime),
+    Column("lease_owner", String(40)),  # the process that holds the lease
     Column("reason_code", String(40)),
     Column("reason_parameters", Text, nullable=False),
     Column("signer", String(40)),
     Column("signer_certificate", String(64)),
-    Column("lease_owner", String(40)),  # the process that holds the lease
     Column("folder", String(40)),
     Column("documents", Text, nullable=False),
     Column("settled_at", UtcDateTime),
@@ -225,11 +225,11 @@ outbox = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("due", UtcDateTime, nullable=False),
     Column("lease_until", UtcDateTime),
+    Column("lease_owner", String(40)),  # the process that holds the lease
     Column("attempts", Integer, nullable=False),
     Column("message_id", Text, index=True),
     Column("sealed_file", Text),
     Column("started_at", UtcDateTime),
-    Column("lease_owner", String(40)),  # the process that holds the lease
     Column("sent_at", UtcDateTime),
     Column("parameters", Text, nullable=False),
     Index("ix_outbox_due", "state", "due"),
