@@ -7,6 +7,13 @@ from datetime import date, datetime
 from enum import StrEnum
 
 
+def in_force(start: datetime, until: datetime | None, revoked_at: datetime | None, at: datetime) -> bool:
+    """Whether a right with a start, an end and a revocation is in force at this time (ends excluded)."""
+    if at < start or (until is not None and at >= until):
+        return False
+    return revoked_at is None or at < revoked_at
+
+
 class MessageState(StrEnum):
     """How far a received message has come; the last four are the only ends."""
 
@@ -34,6 +41,8 @@ class Network:
     address: str  # the network's own gateway address
     support_phone: str
     support_mail: str
+    registration: str | None = None  # the address that takes registrations; None: none by mail
+    nomad_reads: bool = True  # whether nomad authentication may read (mission S13)
 
 
 class AccountState(StrEnum):
@@ -62,6 +71,51 @@ class Account:
     encryption_certificate: bytes | None = None  # DER
     card_certificate: bytes | None = None  # DER of the last card seen or enrolled
     language: str = "fr"
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """A mandated professional lets a secretary feed folders for them (délégation), for a time and some types."""
+
+    id: str
+    network: str
+    secretary: str  # Account.id
+    professional: str  # Account.id
+    start: datetime
+    until: datetime | None
+    revoked_at: datetime | None = None
+    types: tuple[str, ...] = ()  # type codes; none named: every type that the secretary may feed
+
+    def covers(self, at: datetime) -> bool:
+        """Whether the delegation is in force at this time (end excluded)."""
+        return in_force(self.start, self.until, self.revoked_at, at)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A secret that was sent to somebody and is good once: only its hash is kept."""
+
+    hash: str  # SHA-256, hex
+    purpose: str  # verify_address | decide_account | presence
+    network: str
+    account: str | None
+    folder: str | None
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
+    used_by: str | None = None  # Message.id
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentForm:
+    """One version of a network's information and consent form (mission S15)."""
+
+    network: str
+    version: str
+    language: str
+    title: str
+    text: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +175,7 @@ class Mandate:
 
     def covers(self, at: datetime) -> bool:
         """Whether the mandate is in force at this time (end excluded)."""
-        if at < self.start or (self.until is not None and at >= self.until):
-            return False
-        return self.revoked_at is None or at < self.revoked_at
+        return in_force(self.start, self.until, self.revoked_at, at)
 
 
 @dataclass(frozen=True, slots=True)

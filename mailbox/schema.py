@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Date,
     Float,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     text,
+    true,
 )
 
 from dcc.mailbox.columns import Text, UtcDateTime
@@ -38,6 +40,8 @@ networks = Table(
     Column("address", Text, nullable=False, unique=True),
     Column("support_phone", Text, nullable=False),
     Column("support_mail", Text, nullable=False),
+    Column("registration", Text, unique=True),
+    Column("nomad_reads", Boolean, nullable=False, server_default=true()),
 )
 
 accounts = Table(

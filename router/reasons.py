@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 UNKNOWN_PARAMETER = "?"  # a sentence never fails because a detail is missing
@@ -46,6 +46,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "depth": ("imbrication", "nesting"),
     "recordTarget": ("patient", "patient"),
     "id": ("identifiant du document", "document id"),
+    "words": ("matricule écrit dans le message", "INS number written in the message"),
+    "format": ("format inconnu", "unknown format"),
+    "unsafe": ("programme, page ou fichier bureautique", "program, page or office file"),
+    "closed": ("winmail.dat ou message en morceaux", "winmail.dat or partial message"),
+    "base64": ("codage base64", "base64 encoding"),
 }
 
 
@@ -106,6 +111,7 @@ def table() -> Mapping[str, ReasonEntry]:
     }
 
 
+@lru_cache(maxsize=1024)
 def reason(code: str, **parameters: str) -> Reason:
     """The reason with this code and these parameters.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Engine, text
 
-from dcc.mailbox.schema import metadata
+from dcc.mailbox.schema_people import metadata  # every table: the people's rest on the first ones
 
 ONE_AT_A_TIME = 4712  # an arbitrary number: two gateways that start together migrate one after the other
 

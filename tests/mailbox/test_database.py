@@ -23,7 +23,7 @@ from dcc.mailbox.columns import UtcDateTime
 from dcc.mailbox.database import Database, DatabaseFull, DatabaseGone, SchemaMismatch, mapped
 from dcc.mailbox.migrate import downgrade, head, upgrade
 from dcc.mailbox.records import Message
-from dcc.mailbox.schema import metadata
+from dcc.mailbox.schema_people import metadata
 
 
 def _sqlite(tmp_path: Path, migrated: Path) -> Database:
