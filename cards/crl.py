@@ -19,8 +19,16 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dcc.cards.certificate import CardCertificate
-from dcc.cards.crlindex import REMOVE_FROM_CRL, CrlInfo, IndexedCrl, index_crl, mark_verified
+from dcc.cards.crlindex import BROKEN, CrlInfo, IndexedCrl, index_crl, mark_verified
+from dcc.cards.crlscope import Scope, Standing, listed, scopes_of, standing
 from dcc.cards.errors import CrlUnreadable
+
+TEXTS = {
+    Standing.FRESH: "absente de la liste d'opposition",
+    Standing.STALE: "liste d'opposition périmée",
+    Standing.PARTIAL: "liste d'opposition partielle",
+    Standing.CHANGES_ONLY: "liste d'opposition différentielle sans sa liste complète",
+}
 
 
 class Revocation(StrEnum):
@@ -40,13 +48,15 @@ class RevocationStatus:
     lists: tuple[CrlInfo, ...] = ()
     revoked_at: datetime | None = None
     refused: tuple[CrlInfo, ...] = ()  # lists with a lower number than the one held: rollback
+    unverified: int = 0  # lists in the issuer's name that it did not sign
 
 
 @dataclass(frozen=True, slots=True)
-class _Lists:
-    base: IndexedCrl | None
-    deltas: tuple[IndexedCrl, ...]
-    refused: tuple[CrlInfo, ...]
+class _Resolved:
+    """The lists that one authority signed: by scope, and all of them for questions about the past."""
+
+    scopes: tuple[Scope, ...]
+    good: tuple[IndexedCrl, ...]
     unverified: int
 
 
@@ -57,7 +67,7 @@ class CrlStore:
         self._cache = cache
         self._by_issuer: dict[str, list[IndexedCrl]] = {}
         self._known: set[str] = set()
-        self._resolved: dict[str, _Lists] = {}
+        self._resolved: dict[str, _Resolved] = {}
         self._lock = threading.Lock()
         self._files: dict[Path, tuple[int, int]] = {}
         self.generation = 0
@@ -91,37 +101,28 @@ class CrlStore:
 
     def status(self, certificate: CardCertificate, issuer: CardCertificate, at: datetime) -> RevocationStatus:
         """Whether `certificate`, issued by `issuer`, is opposed at this time."""
-        lists = self._lists(issuer)
-        if lists.base is None:
-            return self._without_base(certificate, lists)
-        used = (lists.base.info, *(delta.info for delta in lists.deltas))
-        found = lists.base.serials.find(certificate.serial)
-        for delta in lists.deltas:  # by number: the newest word counts
-            changed = delta.serials.find(certificate.serial)
-            if changed is not None:
-                found = None if changed[1] == REMOVE_FROM_CRL else changed
+        known = self._resolve(issuer)
+        scopes = known.scopes
+        found = listed(certificate.serial, scopes)
+        if found is None and at <= certificate.not_after:
+            # Expired certificates leave the lists (facts: cards §6): of a certificate judged in its time, lists made
+            # after its end say nothing, and those of its time do
+            past = tuple(crl for crl in known.good if crl.info.this_update <= certificate.not_after)
+            if len(past) < len(known.good):
+                scopes = scopes_of(past)
+                found = listed(certificate.serial, scopes)
+        refused = tuple(info for scope in scopes for info in scope.refused)
         if found is not None:
-            return RevocationStatus(
-                Revocation.REVOKED, "inscrite sur la liste d'opposition", used, found[0], lists.refused
-            )
-        newest = max(used, key=lambda info: info.this_update)
-        if newest.next_update is None or at > newest.next_update:
-            return RevocationStatus(Revocation.UNKNOWN, "liste d'opposition périmée", used, None, lists.refused)
-        if not _covers(lists.base.info, certificate):
-            return RevocationStatus(Revocation.UNKNOWN, "liste d'opposition partielle", used, None, lists.refused)
-        return RevocationStatus(Revocation.GOOD, "absente de la liste d'opposition", used, None, lists.refused)
+            text = "inscrite sur la liste d'opposition"
+            return RevocationStatus(Revocation.REVOKED, text, found.scope.lists, found.at, refused, known.unverified)
+        best = max((standing(scope, certificate, at) for scope in scopes), key=lambda one: one[0], default=None)
+        if best is None:
+            return RevocationStatus(Revocation.UNKNOWN, _why_none(known), (), None, refused, known.unverified)
+        place, scope = best
+        status = Revocation.GOOD if place is Standing.FRESH else Revocation.UNKNOWN
+        return RevocationStatus(status, TEXTS[place], scope.lists, None, refused, known.unverified)
 
-    def _without_base(self, certificate: CardCertificate, lists: _Lists) -> RevocationStatus:
-        for delta in reversed(lists.deltas):
-            found = delta.serials.find(certificate.serial)
-            if found is not None and found[1] != REMOVE_FROM_CRL:
-                return RevocationStatus(
-                    Revocation.REVOKED, "inscrite sur la liste différentielle", (delta.info,), found[0]
-                )
-        text = "liste d'opposition sans signature valable" if lists.unverified else "aucune liste d'opposition"
-        return RevocationStatus(Revocation.UNKNOWN, text)
-
-    def _lists(self, issuer: CardCertificate) -> _Lists:
+    def _resolve(self, issuer: CardCertificate) -> _Resolved:
         with self._lock:
             known = self._resolved.get(issuer.sha256)
             if known is not None:
@@ -129,25 +130,21 @@ class CrlStore:
             candidates = list(self._by_issuer.get(issuer.subject_der.hex(), ()))
             generation = self.generation
         verify = _verifier(issuer)
-        good: list[IndexedCrl] = []
-        for crl in candidates:
-            if (
-                crl.info.authority_key
-                and issuer.key_identifier
-                and crl.info.authority_key != issuer.key_identifier.hex()
-            ):
-                continue
-            checked = self._verified(crl, verify)
-            if checked is not None:
-                good.append(checked)
-        resolved = _choose(good, len(candidates) - len(good))
+        good = [checked for crl in candidates if (checked := self._verified(crl, issuer, verify)) is not None]
+        resolved = _Resolved(scopes_of(good), tuple(good), len(candidates) - len(good))
         with self._lock:
+            verified = {crl.info.sha256: crl for crl in good}
+            held = self._by_issuer.get(issuer.subject_der.hex(), [])
+            held[:] = [verified.get(crl.info.sha256, crl) for crl in held]  # no signature is checked twice
             if self.generation == generation:
                 self._resolved[issuer.sha256] = resolved
         return resolved
 
-    def _verified(self, crl: IndexedCrl, verify: tuple[str, Callable[[bytes], bool]] | None) -> IndexedCrl | None:
-        if verify is None or crl.der is None:
+    def _verified(
+        self, crl: IndexedCrl, issuer: CardCertificate, verify: tuple[str, Callable[[bytes], bool]] | None
+    ) -> IndexedCrl | None:
+        named, own = crl.info.authority_key, issuer.key_identifier
+        if verify is None or (named and own and named != own.hex()):
             return None
         key, check = verify
         if key in crl.info.verified_by:
@@ -155,25 +152,10 @@ class CrlStore:
         return mark_verified(self._cache, crl, key) if check(crl.der) else None
 
 
-def _rank(crl: IndexedCrl) -> tuple[int, datetime]:
-    return (-1 if crl.info.number is None else crl.info.number, crl.info.this_update)
-
-
-def _choose(good: list[IndexedCrl], unverified: int) -> _Lists:
-    """The base of the highest number; lower ones are refused (rollback), deltas must start at or below it."""
-    bases = sorted((crl for crl in good if not crl.info.is_delta), key=_rank)
-    base = bases[-1] if bases else None
-    number = -1 if base is None or base.info.number is None else base.info.number
-    deltas = sorted(
-        (
-            crl
-            for crl in good
-            if crl.info.is_delta and _rank(crl)[0] > number and (crl.info.base or 0) <= max(number, 0)
-        ),
-        key=_rank,
-    )
-    refused = tuple(crl.info for crl in bases[:-1] if _rank(crl)[0] < number)
-    return _Lists(base, tuple(deltas), refused, unverified)
+def _why_none(known: _Resolved) -> str:
+    if known.good:
+        return "listes d'opposition postérieures à la fin du certificat"
+    return "liste d'opposition sans signature valable" if known.unverified else "aucune liste d'opposition"
 
 
 def _verifier(issuer: CardCertificate) -> tuple[str, Callable[[bytes], bool]] | None:
@@ -186,14 +168,14 @@ def _verifier(issuer: CardCertificate) -> tuple[str, Callable[[bytes], bool]] | 
             return None
     except x509.ExtensionNotFound:
         pass
-    except (ValueError, UnsupportedAlgorithm):
+    except (*BROKEN, UnsupportedAlgorithm):
         return None
     digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
     def check(der: bytes) -> bool:
         try:
             return x509.load_der_x509_crl(der).is_signature_valid(key)  # type: ignore[arg-type]
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (*BROKEN, InvalidSignature, UnsupportedAlgorithm):
             return False
 
     return digest, check
@@ -203,11 +185,6 @@ def signed_by(data: bytes, issuer: CardCertificate) -> bool:
     """Whether this authority signed every list of a file (DER or PEM). Raises CrlUnreadable."""
     verify = _verifier(issuer)
     return verify is not None and all(verify[1](der) for der in _ders(data))
-
-
-def _covers(info: CrlInfo, certificate: CardCertificate) -> bool:
-    authority = certificate.usage.value == "CA"
-    return info.scope in {"all", "authorities" if authority else "users"}
 
 
 def _ders(data: bytes) -> list[bytes]:

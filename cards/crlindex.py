@@ -6,12 +6,16 @@ import hashlib
 import json
 import mmap
 import os
+import threading
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from asn1crypto import crl as asn1
 from cryptography import x509
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
@@ -21,7 +25,15 @@ WIDTH = 20  # RFC 5280 §4.1.2.2: serial numbers of at most 20 octets
 RECORD = WIDTH + 5  # serial, seconds of revocation, reason
 REMOVE_FROM_CRL = 8
 HOLD = 6
-FORMAT = 1
+UNSPECIFIED = 0
+OTHER = 1  # the reasons that are not told apart
+REASONS = {
+    x509.ReasonFlags.unspecified: UNSPECIFIED,
+    x509.ReasonFlags.certificate_hold: HOLD,
+    x509.ReasonFlags.remove_from_crl: REMOVE_FROM_CRL,
+}
+FORMAT = 2
+BROKEN = (ValueError, TypeError, OverflowError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,7 @@ class CrlInfo:
     next_update: datetime | None
     entries: int
     scope: str  # "all" | "users" | "authorities" | "partial"
+    points: tuple[str, ...] = ()  # the distribution points it is limited to; none: no such limit
     verified_by: tuple[str, ...] = ()  # SHA-256 of the keys that its signature was checked with
 
     @property
@@ -72,11 +85,11 @@ class SerialIndex:
 
 @dataclass(frozen=True, slots=True)
 class IndexedCrl:
-    """One CRL: what it says, its serials, and its octets for the signature (None once verified and cached)."""
+    """One CRL: what it says, its serials, and its octets for the signature."""
 
     info: CrlInfo
     serials: SerialIndex
-    der: bytes | None
+    der: bytes
 
 
 def index_crl(der: bytes, cache: Path | None) -> IndexedCrl:
@@ -88,9 +101,9 @@ def index_crl(der: bytes, cache: Path | None) -> IndexedCrl:
             return IndexedCrl(known[0], known[1], der)
     try:
         parsed = x509.load_der_x509_crl(der)
-        info = _info(parsed, digest)
+        info = _info(parsed, digest, issuer_of(der))
         records = b"".join(sorted(_records(parsed)))
-    except (ValueError, TypeError, OverflowError) as error:
+    except BROKEN as error:
         raise CrlUnreadable("ce n'est pas une CRL lisible") from error
     if cache is not None:
         _to_cache(cache, info, records)
@@ -101,13 +114,23 @@ def mark_verified(cache: Path | None, crl: IndexedCrl, key: str) -> IndexedCrl:
     """Remember that the signature was checked with this key, so that it is not hashed again."""
     info = replace(crl.info, verified_by=tuple(sorted({*crl.info.verified_by, key})))
     if cache is not None:
-        _write(cache / f"{info.sha256}.json", json.dumps(_to_json(info)).encode())
+        _write(cache / f"{info.sha256}.json", _to_json(info))
     return replace(crl, info=info)
 
 
-def _info(parsed: x509.CertificateRevocationList, digest: str) -> CrlInfo:
+def issuer_of(der: bytes) -> bytes:
+    """The issuer's name as it is written: `cryptography` refuses the T61String of old authorities (facts: cards §0.4).
+
+    Raises ValueError, TypeError.
+    """
+    listed: Any = asn1.CertificateList.load(der)
+    return bytes(listed["tbs_cert_list"]["issuer"].dump())
+
+
+def _info(parsed: x509.CertificateRevocationList, digest: str, issuer: bytes) -> CrlInfo:
     number = base = key = None
-    scope = "all"
+    scope, unknown = "all", False
+    points: tuple[str, ...] = ()
     for extension in parsed.extensions:
         value = extension.value
         if isinstance(value, x509.CRLNumber):
@@ -117,23 +140,23 @@ def _info(parsed: x509.CertificateRevocationList, digest: str) -> CrlInfo:
         elif isinstance(value, x509.AuthorityKeyIdentifier):
             key = None if value.key_identifier is None else value.key_identifier.hex()
         elif isinstance(value, x509.IssuingDistributionPoint):
-            scope = _scope(value)
+            scope, points = _scope(value)
         elif extension.critical and extension.oid != ExtensionOID.FRESHEST_CRL:
-            scope = (
-                "partial"  # RFC 5280 §5.2: an unknown critical extension; listed still counts, absent proves nothing
-            )
+            unknown = True  # RFC 5280 §5.2: listed still counts, absent proves nothing
     return CrlInfo(
-        digest, parsed.issuer.public_bytes().hex(), key, number, base, parsed.last_update_utc,
-        parsed.next_update_utc, len(parsed), scope,
+        digest, issuer.hex(), key, number, base, parsed.last_update_utc, parsed.next_update_utc, len(parsed),
+        "partial" if unknown else scope, points,
     )  # fmt: skip
 
 
-def _scope(point: x509.IssuingDistributionPoint) -> str:
-    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs:
-        return "partial"
+def _scope(point: x509.IssuingDistributionPoint) -> tuple[str, tuple[str, ...]]:
+    """RFC 5280 §6.3.3 (b) (2): which certificates the list speaks of."""
+    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs or point.relative_name:
+        return "partial", ()
+    points = tuple(str(name.value) for name in point.full_name or ())
     if point.only_contains_user_certs:
-        return "users"
-    return "authorities" if point.only_contains_ca_certs else "all"
+        return "users", points
+    return ("authorities" if point.only_contains_ca_certs else "all"), points
 
 
 def _records(parsed: x509.CertificateRevocationList) -> Iterator[bytes]:
@@ -145,13 +168,13 @@ def _records(parsed: x509.CertificateRevocationList) -> Iterator[bytes]:
 def _reason(entry: x509.RevokedCertificate) -> int:
     try:
         found = entry.extensions.get_extension_for_oid(CRLEntryExtensionOID.CRL_REASON).value
-    except (x509.ExtensionNotFound, ValueError):
-        return 0
+    except x509.ExtensionNotFound:
+        return UNSPECIFIED
+    except BROKEN:
+        return OTHER  # listed all the same, and never lifted
     if not isinstance(found, x509.CRLReason):
-        return 0
-    return {x509.ReasonFlags.remove_from_crl: REMOVE_FROM_CRL, x509.ReasonFlags.certificate_hold: HOLD}.get(
-        found.reason, 1
-    )
+        return UNSPECIFIED
+    return REASONS.get(found.reason, OTHER)
 
 
 def _from_cache(cache: Path, digest: str) -> tuple[CrlInfo, SerialIndex] | None:
@@ -161,29 +184,35 @@ def _from_cache(cache: Path, digest: str) -> tuple[CrlInfo, SerialIndex] | None:
             return None
         raw["this_update"] = datetime.fromisoformat(raw["this_update"])
         raw["next_update"] = None if raw["next_update"] is None else datetime.fromisoformat(raw["next_update"])
-        info = CrlInfo(**{**raw, "verified_by": tuple(raw["verified_by"])})
+        info = CrlInfo(**{**raw, "points": tuple(raw["points"]), "verified_by": tuple(raw["verified_by"])})
         path = cache / f"{digest}.idx"
         if path.stat().st_size != info.entries * RECORD:
             return None
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if info.entries else b""
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # absent or damaged: indexed anew
     return info, SerialIndex(data)
 
 
 def _to_cache(cache: Path, info: CrlInfo, records: bytes) -> None:
-    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(cache / f"{info.sha256}.idx", records)
-    _write(cache / f"{info.sha256}.json", json.dumps(_to_json(info)).encode())
+    _write(cache / f"{info.sha256}.json", _to_json(info))
 
 
-def _to_json(info: CrlInfo) -> dict[str, object]:
+def _to_json(info: CrlInfo) -> bytes:
     next_update = None if info.next_update is None else info.next_update.isoformat()
-    return {**asdict(info), "format": FORMAT, "this_update": info.this_update.isoformat(), "next_update": next_update}
+    told = {**asdict(info), "format": FORMAT, "this_update": info.this_update.isoformat(), "next_update": next_update}
+    return json.dumps(told).encode()
 
 
 def _write(path: Path, data: bytes) -> None:
-    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    aside.write_bytes(data)
-    aside.replace(path)
+    aside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        aside.write_bytes(data)
+        aside.replace(path)
+    except OSError:
+        # A full disk or a home that cannot be written only makes the next call slower: the list itself is read.
+        with suppress(OSError):
+            aside.unlink()

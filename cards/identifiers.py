@@ -16,6 +16,8 @@ STRUCTURE_KINDS = {
 CHECK = "clé de contrôle fausse"
 FORM = "forme incorrecte"
 TEST_ONLY = "identifiant de test : forme seule vérifiée"
+CORSICA = "Corse : clé de contrôle non vérifiée"
+NOT_AN_ADDRESS = "jamais une adresse électronique"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def luhn_digit(digits: str) -> str:
 
 
 def parse(kind: str, value: str) -> Identifier:
-    """Judge a value of one kind: rpps, adeli, finess, siren, siret, nir, nia, idnps, idnst, ins. Raises KeyError."""
+    """Judge a value of one kind of `PARSERS`. Raises KeyError for another kind."""
     return PARSERS[kind](value.strip())
 
 
@@ -68,9 +70,10 @@ def adeli(value: str) -> Identifier:
     if not re.fullmatch(r"[0-9][0-9AB][0-9A-Z][0-9]{6}|[0-9][A-Z][0-9]{7}", compact):
         return Identifier("adeli", value, False, reason=FORM)
     parts = {"department": compact[:2]}
+    if compact[:2] in {"2A", "2B"}:
+        return Identifier("adeli", value, True, compact, parts, CORSICA)
     if not compact.isdigit():
-        known = compact[:2] in {"2A", "2B"}
-        return Identifier("adeli", value, True, compact, parts, None if known else TEST_ONLY)
+        return Identifier("adeli", value, True, compact, {**parts, "range": "test"}, TEST_ONLY)
     if not luhn(compact):
         return Identifier("adeli", value, False, None, parts, CHECK)
     return Identifier("adeli", value, True, compact, parts)
@@ -83,9 +86,9 @@ def finess(value: str) -> Identifier:
         return Identifier("finess", value, False, reason=FORM)
     parts = {"department": compact[:2]}
     if compact[:2] in {"2A", "2B"}:
-        return Identifier("finess", value, True, compact, parts, "Corse : clé de contrôle non vérifiée")
+        return Identifier("finess", value, True, compact, parts, CORSICA)
     if not compact.isdigit():
-        return Identifier("finess", value, True, compact, parts, TEST_ONLY)
+        return Identifier("finess", value, True, compact, {**parts, "range": "test"}, TEST_ONLY)
     if not luhn(compact):
         return Identifier("finess", value, False, None, parts, CHECK)
     return Identifier("finess", value, True, compact, parts)
@@ -97,7 +100,7 @@ def siren(value: str) -> Identifier:
     if not _digits(compact, 9):
         return Identifier("siren", value, False, reason=FORM)
     if not luhn(compact):
-        return Identifier("siren", value, False, reason=CHECK)
+        return Identifier("siren", value, False, None, {"siren": compact}, CHECK)
     return Identifier("siren", value, True, f"{compact[:3]} {compact[3:6]} {compact[6:]}", {"siren": compact})
 
 
@@ -138,18 +141,29 @@ def nia(value: str) -> Identifier:
     return nir(value, "nia")
 
 
+def ins(value: str) -> Identifier:
+    """Matricule INS: a NIR or a NIA with its key; the OID that tells which is apart."""
+    return nir(value, "ins")
+
+
 def idnps(value: str) -> Identifier:
-    """IDNPS: a G08 prefix, then the identifier of that kind; the prefix decides, never the length alone."""
-    prefix, rest = value[:1], value[1:]
+    """IDNPS: a G08 prefix, then the identifier of that kind; the prefix decides, never the length alone.
+
+    `10` is ambiguous with kind 1: kind 10 holds a mail address, kind 1 a cabinet and a register.
+    """
+    prefix = "10" if value.startswith("10") and "@" in value else value[:1]
+    rest = value[len(prefix) :]
     if prefix not in PERSON_KINDS or not rest:
         return Identifier("idnps", value, False, reason=FORM)
     parts = {"kind": prefix, "label": PERSON_KINDS[prefix]}
+    if prefix == "10":
+        good = re.fullmatch(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", rest) is not None
+        parts = {**parts, "address": rest}
+        return Identifier("idnps", value, good, value if good else None, parts, None if good else FORM)
     if prefix in "13456":
         return _registered(value, prefix, rest, parts)
-    if prefix == "8":
-        return _within("idnps", value, rpps(rest), parts, "rpps")
-    if prefix == "0":
-        return _within("idnps", value, adeli(rest), parts, "adeli")
+    if prefix in "08":
+        return _within("idnps", value, {"0": adeli, "8": rpps}[prefix], rest, parts)
     if not re.fullmatch(r"[0-9A-Za-z]{1,40}", rest):
         return Identifier("idnps", value, False, None, parts, FORM)
     return Identifier("idnps", value, True, value, {**parts, "identifier": rest})
@@ -160,11 +174,7 @@ def _registered(value: str, prefix: str, rest: str, parts: dict[str, str]) -> Id
     if not slash or not re.fullmatch(r"[0-9A-Za-z._-]{1,40}", register):
         return Identifier("idnps", value, False, None, parts, "registre absent")
     parser: Callable[[str], Identifier] = {"3": finess, "4": siren, "5": siret}.get(prefix, _cabinet)
-    inner = parser(structure)
-    parts = {**parts, inner.kind: structure, "register": register}
-    if not inner.valid:
-        return Identifier("idnps", value, False, None, parts, inner.reason)
-    return Identifier("idnps", value, True, value, parts, inner.reason)
+    return _within("idnps", value, parser, structure, parts, {"register": register})
 
 
 def _cabinet(value: str) -> Identifier:
@@ -174,26 +184,41 @@ def _cabinet(value: str) -> Identifier:
 
 
 def idnst(value: str) -> Identifier:
-    """IDNST: a G07 prefix, then the identifier of that kind; kind 4 is an RPPS and a rank of three digits."""
+    """IDNST: a G07 prefix, then the identifier of that kind; kind 4 is an RPPS and a rank of three digits.
+
+    `40` is ambiguous with kind 4: what has the form and the key of a kind 4 is one, the rest is of kind 40.
+    """
     prefix, rest = value[:1], value[1:]
     if prefix not in STRUCTURE_KINDS or not rest:
         return Identifier("idnst", value, False, reason=FORM)
     parts = {"kind": prefix, "label": STRUCTURE_KINDS[prefix]}
-    if prefix == "4":
-        holder = rpps(rest[:11])
-        if not re.fullmatch(r"[0-9]{14}", rest):
-            return Identifier("idnst", value, False, None, parts, FORM)
-        parts = {**parts, "rpps": rest[:11], "rank": rest[11:]}
-        return Identifier("idnst", value, holder.valid, value if holder.valid else None, parts, holder.reason)
-    name, parser = {
-        "0": ("adeli", adeli), "1": ("finess", finess), "2": ("siren", siren), "3": ("siret", siret)
-    }[prefix]  # fmt: skip
-    return _within("idnst", value, parser(rest), parts, name)
+    if prefix != "4":
+        parser = {"0": adeli, "1": finess, "2": siren, "3": siret}[prefix]
+        return _within("idnst", value, parser, rest, parts)
+    if _digits(rest, 14) and (rpps(rest[:11]).valid or rest[0] != "0"):
+        return _within("idnst", value, rpps, rest[:11], parts, {"rank": rest[11:]})
+    if re.fullmatch(r"0[0-9A-Za-z]{1,40}", rest):
+        parts = {"kind": "40", "label": STRUCTURE_KINDS["40"], "identifier": rest[1:]}
+        return Identifier("idnst", value, True, value, parts)
+    return Identifier("idnst", value, False, None, parts, FORM)
 
 
-def _within(kind: str, value: str, inner: Identifier, parts: dict[str, str], name: str) -> Identifier:
-    parts = {**parts, name: inner.value}
-    return Identifier(kind, value, inner.valid, value if inner.valid else None, parts, inner.reason)
+def _within(
+    kind: str,
+    value: str,
+    parser: Callable[[str], Identifier],
+    inner: str,
+    parts: dict[str, str],
+    more: Mapping[str, str] | None = None,
+) -> Identifier:
+    """The identifier inside a prefixed one; compared byte by byte, so neither blanks nor small letters (§11)."""
+    found = parser(inner)
+    parts = {**parts, found.kind: inner, **(more or {})}
+    if not (inner.isalnum() and inner == inner.upper()):
+        return Identifier(kind, value, False, None, parts, FORM)
+    if "range" in found.parts:
+        parts["range"] = found.parts["range"]
+    return Identifier(kind, value, found.valid, value if found.valid else None, parts, found.reason)
 
 
 def upn_identifier(upn: str) -> str | None:
@@ -207,11 +232,23 @@ def upn_identifier(upn: str) -> str | None:
     return local if "/" in local else None
 
 
+def upn(value: str) -> Identifier:
+    """UPN of a card's authentication certificate: it holds an IDNPS, and looks like the mail address it is not."""
+    inner = upn_identifier(value)
+    if inner is None:
+        return Identifier("upn", value, False, reason=FORM)
+    found = idnps(inner)
+    parts = {"idnps": inner, **found.parts}
+    if not found.valid:
+        return Identifier("upn", value, False, None, parts, found.reason)
+    return Identifier("upn", value, True, inner, parts, NOT_AN_ADDRESS)
+
+
 def _digits(value: str, count: int) -> bool:
     return len(value) == count and value.isascii() and value.isdigit()
 
 
 PARSERS: dict[str, Callable[[str], Identifier]] = {
-    "rpps": rpps, "adeli": adeli, "finess": finess, "siren": siren, "siret": siret, "nir": nir, "ins": nir,
-    "nia": nia, "idnps": idnps, "idnst": idnst,
+    "rpps": rpps, "adeli": adeli, "finess": finess, "siren": siren, "siret": siret, "nir": nir, "ins": ins,
+    "nia": nia, "idnps": idnps, "idnst": idnst, "upn": upn,
 }  # fmt: skip

@@ -21,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     pkcs12,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from dcc.cards import issue_profiles as profiles
 
@@ -110,14 +109,14 @@ class LookAlikePki:
         for code, label in RANGES.items():
             key = keys.pop()
             name = profiles.authority_name(f"TEST AC RACINE IGC-SANTE {label}")
-            root = profiles.authority(name, key, name, key, start, end, f"ACR-{code}-TEST", parent_crl=None)
+            root = profiles.authority(name, key, name, key, start, end, parent_crl=None)
             roots[code] = Authority(name, root, key, f"ACR-{code}-TEST")
             for domain, domain_label in DOMAINS.items():
                 key = keys.pop()
                 crl = f"ACI-{code}-{domain}-TEST"
                 own = profiles.authority_name(f"TEST AC IGC-SANTE {label} {domain_label}")
                 parent = roots[code]
-                made = profiles.authority(own, key, name, parent.key, start, end, crl, parent_crl=parent.crl_name)
+                made = profiles.authority(own, key, name, parent.key, start, end, parent_crl=parent.crl_name)
                 authorities[f"{code}-{domain}"] = Authority(own, made, key, crl)
         return cls(roots, authorities, key_source)
 
@@ -221,8 +220,8 @@ class LookAlikePki:
         key = self._key()
         names = profiles.alternative_names(addresses, dns_names, upn)
         certificate = profiles.leaf(
-            subject, key, authority.name, authority.key, authority.certificate, not_before, not_after, usage,
-            extensions, names, authority.crl_name,
+            subject, key, authority.name, authority.key, not_before, not_after, usage, extensions,
+            names, authority.crl_name,
         )  # fmt: skip
         root = next(one for one in self._roots.values() if one.name == authority.certificate.issuer)
         return IssuedCertificate(certificate.public_bytes(Encoding.DER), key, (authority.der, root.der))
@@ -243,15 +242,4 @@ class LookAlikePki:
         return tuple(profiles.crl(one, this_update, next_update, number) for one in everyone)
 
 
-def usage_names(certificate: bytes) -> tuple[str, ...]:
-    """The extended key usages of a certificate, for messages."""
-    loaded = x509.load_der_x509_certificate(certificate)
-    try:
-        usages = loaded.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return ()
-    known = {ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection", ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth"}
-    return tuple(known.get(one, one.dotted_string) for one in usages)
-
-
-__all__ = ["Authority", "CardPair", "IssuedCertificate", "LookAlikePki", "new_key", "usage_names"]
+__all__ = ["Authority", "CardPair", "IssuedCertificate", "LookAlikePki", "new_key"]

@@ -174,12 +174,10 @@ def authority(
     issuer_key: rsa.RSAPrivateKey,
     start: datetime,
     end: datetime,
-    crl_name: str,
     *,
     parent_crl: str | None,
 ) -> x509.Certificate:
-    """A root (its own issuer) or an issuing authority."""
-    del crl_name
+    """A root (its own issuer) or an issuing authority; `parent_crl`: the list that may name it."""
     builder = (
         _base(name, key, issuer, issuer_key, start, end)
         .add_extension(x509.BasicConstraints(True, None if parent_crl is None else 0), critical=True)
@@ -195,7 +193,6 @@ def leaf(
     key: rsa.RSAPrivateKey,
     issuer: x509.Name,
     issuer_key: rsa.RSAPrivateKey,
-    issuer_certificate: x509.Certificate,
     not_before: datetime,
     not_after: datetime,
     usage: UsageProfile,
@@ -204,7 +201,6 @@ def leaf(
     crl_name: str,
 ) -> x509.Certificate:
     """One end-entity certificate."""
-    del issuer_certificate
     policy = x509.PolicyInformation(ObjectIdentifier(TEST_POLICY), [POLICY_PAGE])
     builder = (
         _base(subject, key, issuer, issuer_key, not_before, not_after)

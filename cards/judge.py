@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dcc.cards.certificate import CardCertificate, read_certificate
-from dcc.cards.crl import CrlStore, Revocation, RevocationStatus
+from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
-from dcc.cards.path import PathResult, find_path
+from dcc.cards.identifiers import TEST_ONLY, idnps
+from dcc.cards.nomenclature import TEST_BIT
+from dcc.cards.opposition import listed_anyway, revocation, same_card
+from dcc.cards.path import PathResult, find_path, readable
 from dcc.cards.trust import TrustStore
-from dcc.cards.usage import PURPOSES, Usage
+from dcc.cards.usage import PURPOSES
 from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
 
-TRUSTED_HASHES = frozenset({"sha256", "sha384", "sha512"})
+TRUSTED_HASHES = frozenset({"sha256", "sha384", "sha512", "shake256"})  # the last: Ed448 (RFC 8419 §2.3)
 RSA_BITS = 2048
+EC_BITS = 256  # ANSSI, RGS annexe B1: curves of at least 256 bits after 2020
 MOST_CACHED = 10_000
 
 
@@ -40,40 +44,52 @@ def judge(
     except Unparseable as error:
         return Judgement(Verdict.UNPARSEABLE, (Evidence("read", Verdict.UNPARSEABLE, str(error)),), None)
     path = find_path(certificate, trust, extra_certificates, at)
-    return _judge(certificate, path, trust, crls, at, purpose, revocation, environment or trust.environment)
+    question = _Question(trust, crls, at, purpose, revocation, environment or trust.environment, extra_certificates)
+    return _judge(certificate, path, question)
 
 
-def _judge(
-    certificate: CardCertificate,
-    path: PathResult,
-    trust: TrustStore,
-    crls: CrlStore,
-    at: datetime,
-    purpose: str,
-    revocation: bool,
-    environment: str,
-) -> Judgement:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    trust: TrustStore
+    crls: CrlStore
+    at: datetime
+    purpose: str
+    revocation: bool
+    environment: str
+    extra: Sequence[bytes]
+
+
+def _judge(certificate: CardCertificate, path: PathResult, question: _Question) -> Judgement:
+    at, crls = question.at, question.crls
     evidence = [
-        _environment(certificate, environment),
+        _environment(certificate, question.environment),
         _path(path, at),
         _dates(certificate, at),
-        _usage(certificate, purpose),
+        _usage(certificate, question.purpose),
         _strength(certificate, path),
+        _profile(certificate),
     ]
-    if not revocation:
+    if not question.revocation:
         evidence.append(Evidence("revocation", None, "opposition non vérifiée, à la demande", {"skipped": "yes"}))
-    elif path.chain:
-        evidence.extend(_revocation(certificate, path.chain, crls, at))
+    elif path.problem is None:
+        evidence.extend(revocation(certificate, path.chain, crls, at))
+        beside = (*question.trust.intermediates, *readable(question.extra))
+        evidence.extend(same_card(certificate, path.chain, beside, crls, at))
     else:
-        evidence.extend(_listed_anyway(certificate, trust, crls, at))
-    found = tuple(one for one in evidence if one is not None)
-    return Judgement(headline(found), found, certificate, tuple(one.der for one in path.chain))
+        evidence.extend(listed_anyway(certificate, question.trust, crls, at))
+    return Judgement(headline(tuple(evidence)), tuple(evidence), certificate, tuple(one.der for one in path.chain))
 
 
 def _environment(certificate: CardCertificate, environment: str) -> Evidence:
+    details = {
+        "product": "" if certificate.product is None else f"{certificate.product:02x}",  # G01
+        "test_bit": "yes" if (certificate.product or 0) & TEST_BIT else "no",
+        "test_authority": "yes" if certificate.test_authority else "no",
+    }
     if certificate.environment == "test" and environment == "production":
-        return Evidence("environment", Verdict.TEST_CARD_IN_PROD, "certificat de test sur une plateforme de production")
-    return Evidence("environment", None, f"certificat {certificate.environment}, plateforme {environment}")
+        text = "certificat de test sur une plateforme de production"
+        return Evidence("environment", Verdict.TEST_CARD_IN_PROD, text, details)
+    return Evidence("environment", None, f"certificat {certificate.environment}, plateforme {environment}", details)
 
 
 def _path(path: PathResult, at: datetime) -> Evidence:
@@ -109,69 +125,27 @@ def _usage(certificate: CardCertificate, purpose: str) -> Evidence:
 
 def _strength(certificate: CardCertificate, path: PathResult) -> Evidence:
     for one in (certificate, *path.chain[:-1]):  # an anchor's own signature is not relied on
-        if one.signature_hash not in TRUSTED_HASHES or (one.key_type == "rsa" and one.key_bits < RSA_BITS):
+        if one.signature_hash not in TRUSTED_HASHES or _short(one):
             details = {"hash": one.signature_hash, "key": f"{one.key_type} {one.key_bits}"}
             return Evidence("strength", Verdict.WEAK_KEY, "clé ou algorithme trop faible", details)
     return Evidence("strength", None, f"{certificate.key_type} {certificate.key_bits}, {certificate.signature_hash}")
 
 
-def _revocation(
-    certificate: CardCertificate, chain: Sequence[CardCertificate], crls: CrlStore, at: datetime
-) -> list[Evidence]:
-    """The certificate against its issuer's list, then each authority against its own (facts: cards §6)."""
-    found = []
-    for place, (one, issuer) in enumerate(zip((certificate, *chain), chain, strict=False)):
-        if one.self_issued and one.usage is Usage.CA:
-            break
-        status = crls.status(one, issuer, at)
-        found.append(_revocation_evidence(status, authority=place > 0, at=at))
-    return found
+def _short(certificate: CardCertificate) -> bool:
+    if certificate.key_type in {"rsa", "rsassa_pss"}:
+        return certificate.key_bits < RSA_BITS
+    if certificate.key_type == "ec":
+        return certificate.key_bits < EC_BITS
+    return certificate.key_type not in {"ed25519", "ed448"}
 
 
-def _revocation_evidence(status: RevocationStatus, *, authority: bool, at: datetime) -> Evidence:
-    check = "revocation of the authority" if authority else "revocation"
-    details = list_details(status, at)
-    if status.status is Revocation.REVOKED:
-        verdict = Verdict.UNTRUSTED_CHAIN if authority else Verdict.OPPOSED
-        text = "autorité émettrice révoquée" if authority else "carte opposée ou certificat révoqué"
-        return Evidence(check, verdict, text, details)
-    if status.status is Revocation.UNKNOWN:
-        return Evidence(check, Verdict.REVOCATION_UNKNOWN, status.text, details)
-    return Evidence(check, None, status.text, details)
-
-
-def list_details(status: RevocationStatus, at: datetime) -> dict[str, str]:
-    """Numbers, times and ages of the lists used, and of those refused for their number."""
-    details: dict[str, str] = {}
-    for place, info in enumerate(status.lists):
-        name = "delta" if info.is_delta else "crl"
-        suffix = f"_{place}" if place else ""
-        details[f"{name}_number{suffix}"] = "" if info.number is None else str(info.number)
-        details[f"{name}_this_update{suffix}"] = info.this_update.isoformat()
-        details[f"{name}_next_update{suffix}"] = "" if info.next_update is None else info.next_update.isoformat()
-        details[f"{name}_age_hours{suffix}"] = str(round((at - info.this_update).total_seconds() / 3600, 1))
-        details[f"{name}_sha256{suffix}"] = info.sha256
-    for place, info in enumerate(status.refused):
-        details[f"refused_lower_number_{place}"] = f"{info.number} ({info.sha256})"
-    if status.revoked_at is not None:
-        details["revoked_at"] = status.revoked_at.isoformat()
-    return details
-
-
-def _listed_anyway(certificate: CardCertificate, trust: TrustStore, crls: CrlStore, at: datetime) -> list[Evidence]:
-    """Without a path the issuer may still be known, and its list may name the serial."""
-    for issuer in (*trust.intermediates, *trust.anchors):
-        if issuer.subject_der == certificate.issuer_der:
-            status = crls.status(certificate, issuer, at)
-            if status.status is Revocation.REVOKED:
-                return [_revocation_evidence(status, authority=False, at=at)]
-    return [Evidence("revocation", Verdict.REVOCATION_UNKNOWN, "sans chaîne, l'opposition ne peut être vérifiée")]
-
-
-@dataclass(frozen=True, slots=True)
-class _CachedPath:
-    certificate: CardCertificate
-    path: PathResult
+def _profile(certificate: CardCertificate) -> Evidence:
+    """Recorded, not required: several policy identifiers of production are unconfirmed (facts: cards §1.3)."""
+    details = {"policies": " ".join(certificate.policies), "crl_locations": " ".join(certificate.crl_urls)}
+    holder = certificate.holder
+    if holder is not None and holder.kind == "person" and holder.idnps is None:
+        details["identifier"] = idnps(holder.common_name or "").reason or TEST_ONLY
+    return Evidence("profile", None, "politiques et lieux de publication relevés", details)
 
 
 class Judge:
@@ -180,7 +154,7 @@ class Judge:
     def __init__(self, trust: TrustStore, crls: CrlStore) -> None:
         self.trust = trust
         self.crls = crls
-        self._paths: dict[str, _CachedPath] = {}
+        self._paths: dict[str, PathResult] = {}
         self._lock = threading.Lock()
 
     def __call__(
@@ -192,11 +166,15 @@ class Judge:
         except Unparseable as error:
             return Judgement(Verdict.UNPARSEABLE, (Evidence("read", Verdict.UNPARSEABLE, str(error)),), None)
         known = self._paths.get(certificate.sha256)
-        if known is None or known.path.problem is not None:
-            path = find_path(certificate, self.trust, extra_certificates, at)
-            known = _CachedPath(certificate, path)
+        if known is None or known.problem is not None or not _in_dates(known, at):  # a renewed authority may be known
+            known = find_path(certificate, self.trust, extra_certificates, at)
             with self._lock:
                 if len(self._paths) >= MOST_CACHED:
                     self._paths.clear()
                 self._paths[certificate.sha256] = known
-        return _judge(known.certificate, known.path, self.trust, self.crls, at, purpose, True, self.trust.environment)
+        question = _Question(self.trust, self.crls, at, purpose, True, self.trust.environment, extra_certificates)
+        return _judge(certificate, known, question)
+
+
+def _in_dates(path: PathResult, at: datetime) -> bool:
+    return all(one.not_before <= at <= one.not_after for one in path.chain)

@@ -1,12 +1,11 @@
-"""French labels of the few nomenclatures the gateway speaks of: professions, card types, products.
+"""French labels of the few nomenclatures the gateway speaks of: professions, card types.
 
-Codes and labels are those of the tables G15, G16, G02, G01 that ANS publishes (TRE_G15, TRE_G02, …).
+Codes and labels are those of the tables G15, G02 that ANS publishes (TRE_G15, TRE_G02, …).
 """
 
 from __future__ import annotations
 
 CARD_TYPES = {0: "CPS", 1: "CPF", 2: "CPE", 3: "CPA"}
-PRODUCTS = {0x00: "card", 0x02: "security_module", 0x03: "software"}
 TEST_BIT = 0x80
 PROFESSIONS = {
     "10": "Médecin", "21": "Pharmacien", "26": "Audioprothésiste", "28": "Opticien-lunetier",
@@ -23,5 +22,4 @@ EXTENSION_PRODUCT = "1.2.250.1.71.1.2.5"
 EXTENSION_CARD_TYPE = "1.2.250.1.71.1.2.2"
 EXTENSION_CARD_NUMBER = "1.2.250.1.71.1.2.3"
 EXTENSION_PROFESSION = "1.2.250.1.71.1.2.7"
-EXTENSION_FUTURE_PROFESSION = "1.2.250.1.71.1.2.8"
 EXTENSION_SPECIALTIES = "1.2.250.1.71.4.2.5"

@@ -20,7 +20,7 @@ from pyhanko_certvalidator.policy_decl import (
     RevocationCheckingRule,
 )
 
-from dcc.cards.certificate import CardCertificate, read_certificate
+from dcc.cards.certificate import BROKEN, CardCertificate, read_certificate
 from dcc.cards.errors import Unparseable
 from dcc.cards.trust import TrustStore
 
@@ -46,23 +46,26 @@ def find_path(certificate: CardCertificate, trust: TrustStore, extra: Sequence[b
 
     Expiry of the certificate itself is another question, asked by `judge`.
     """
-    others = [*trust.intermediates, *_readable(extra)]
-    issuers = [one for one in (*trust.anchors, *others) if one.subject_der == certificate.issuer_der]
-    issuers = [one for one in issuers if _same_key(certificate, one)] or issuers
+    others = [*trust.intermediates, *readable(extra)]
+    # By name and key identifier (facts: cards §1.1): another authority of the same name is another authority
+    issuers = [one for one in (*trust.anchors, *others) if is_issuer(certificate, one)]
     if not issuers:
         return PathResult((), "autorité émettrice inconnue")
-    if not any(_signed_by(certificate, issuer) for issuer in issuers):
-        return PathResult((), "la signature du certificat est fausse", bad_signature=True)
+    answers = {signed_by(certificate, issuer) for issuer in issuers}
+    if True not in answers:
+        if False in answers:
+            return PathResult((), "la signature du certificat est fausse", bad_signature=True)
+        return PathResult((), "la signature du certificat ne peut être vérifiée")
     if not trust.anchors:
         return PathResult((), "aucune racine de confiance")
-    moment = min(max(at, certificate.not_before), certificate.not_after - timedelta(seconds=1))
     try:
+        moment = min(max(at, certificate.not_before), certificate.not_after - timedelta(seconds=1))
         path = _validate(certificate, trust, others, moment)
     except PathBuildingError:
         return PathResult((), "aucun chemin vers une racine de confiance")
     except (PathValidationError, ValidationError) as error:
         return PathResult((), f"chemin refusé : {type(error).__name__}")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except BROKEN as error:
         return PathResult((), f"chemin illisible : {type(error).__name__}")
     chain = [read_certificate(one.dump()) for one in path if one.dump() != certificate.der]
     return PathResult(tuple(reversed(chain)), None)
@@ -84,7 +87,8 @@ def _validate(
     return list(path.iter_certs(include_root=True))
 
 
-def _readable(extra: Sequence[bytes]) -> list[CardCertificate]:
+def readable(extra: Sequence[bytes]) -> list[CardCertificate]:
+    """The certificates beside the one judged that may help: read, bounded, never anchors."""
     found = []
     for der in extra[:MOST_CANDIDATES]:
         try:
@@ -94,15 +98,19 @@ def _readable(extra: Sequence[bytes]) -> list[CardCertificate]:
     return [one for one in found if not one.self_issued]
 
 
-def _same_key(certificate: CardCertificate, issuer: CardCertificate) -> bool:
-    named, own = certificate.authority_key_identifier, issuer.key_identifier
-    return named is None or own is None or named == own
+def is_issuer(certificate: CardCertificate, authority: CardCertificate) -> bool:
+    """Whether the certificate names this authority: by its DN, and by its key identifier where both tell one."""
+    named, own = certificate.authority_key_identifier, authority.key_identifier
+    return authority.subject_der == certificate.issuer_der and (named is None or own is None or named == own)
 
 
-def _signed_by(certificate: CardCertificate, issuer: CardCertificate) -> bool:
+def signed_by(certificate: CardCertificate, authority: CardCertificate) -> bool | None:
+    """Whether the authority's key signed the certificate; None: key or algorithm that cannot be worked with."""
     try:
         loaded = x509.load_der_x509_certificate(certificate.der)
-        loaded.verify_directly_issued_by(x509.load_der_x509_certificate(issuer.der))
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        loaded.verify_directly_issued_by(x509.load_der_x509_certificate(authority.der))
+    except InvalidSignature:
         return False
+    except (*BROKEN, UnsupportedAlgorithm, x509.InvalidVersion):
+        return None
     return True

@@ -33,7 +33,8 @@ def usage_of(key_usage: frozenset[str] | None, extended: frozenset[str]) -> Usag
         return Usage.SIGNATURE
     if "digital_signature" in bits and encipher and SERVER_AUTH in extended:
         return Usage.SERVER
-    if "digital_signature" in bits and not encipher and CLIENT_AUTH in extended and SERVER_AUTH not in extended:
+    alone = "digital_signature" in bits and "non_repudiation" not in bits
+    if alone and CLIENT_AUTH in extended and SERVER_AUTH not in extended:
         return Usage.AUTHENTICATION
     if encipher and "digital_signature" not in bits and EMAIL_PROTECTION in extended:
         return Usage.CONFIDENTIALITY

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from dcc.cards.certificate import CardCertificate, Holder
+from dcc.cards.certificate import CardCertificate
+from dcc.cards.holder import Holder
 from dcc.mailbox import people
 from dcc.mailbox.records import Account, AccountState
 from dcc.router.reasons import Reason, reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,15 +33,19 @@ def card(
     no_revocation: Annotated[bool, typer.Option("--no-revocation", help="Ne pas vérifier l'opposition.")] = False,
     purpose: Annotated[str, typer.Option(help="sign, encrypt ou server.")] = "sign",
     environment: Annotated[str | None, typer.Option(help="production ou test.")] = None,
+    same_card: Annotated[
+        list[Path] | None, typer.Option(help="Autre certificat de la même carte (PEM ou DER) ; répétable.")
+    ] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Qui tient ce certificat, et vaut-il aujourd'hui ? Sort 0 valable, 1 non, 3 inconnu.
 
     Exemple : dcc card carte.pem --trust racines.pem --crl liste.crl --purpose sign --json
     """
-    from dcc.cards.errors import CrlUnreadable, Unparseable
+    from dcc.cards.certificate import HIGHEST_SIZE
+    from dcc.cards.errors import Unparseable
     from dcc.cards.judge import judge
-    from dcc.cards.trust import load_trust
+    from dcc.cards.trust import certificates_in, load_trust
     from dcc.cards.usage import PURPOSES
 
     if purpose not in PURPOSES or environment not in {None, "production", "test"}:
@@ -49,18 +53,21 @@ def card(
     moment = common.now_utc() if at is None else time_of(at)
     try:
         anchors = load_trust(trust or [], environment)
+        others = [der for path in same_card or [] for der in certificates_in(path.read_bytes())]
         lists = load_lists(crl or [])
-        data = certificate.read_bytes()
+        with certificate.open("rb") as file:
+            data = file.read(HIGHEST_SIZE + 1)
     except OSError as error:
         common.stop(f"{error.filename} est absent ou illisible", common.EXIT_USAGE)
-    except (Unparseable, CrlUnreadable) as error:
-        common.stop(f"--trust ou --crl : {error}", common.EXIT_USAGE)
+    except Unparseable as error:
+        common.stop(f"--trust ou --same-card : {error}", common.EXIT_USAGE)
     judgement = judge(
         data,
         trust=anchors,
         crls=lists,
         at=moment,
         purpose=purpose,
+        extra_certificates=others,
         revocation=not no_revocation,
         environment=environment,
     )
@@ -74,25 +81,27 @@ def card(
 
 
 def load_lists(files: list[Path]) -> CrlStore:
-    """The lists of these files; indexes of large ones are kept in the user's cache. Raises OSError, CrlUnreadable."""
+    """The lists of these files; indexes of large ones are kept in the user's cache. Raises OSError."""
     from dcc.cards.crl import CrlStore
+    from dcc.cards.errors import CrlUnreadable
 
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
     store = CrlStore(Path(base) / "dcc")
     for path in files:
-        store.add(path.read_bytes())
+        try:
+            store.add(path.read_bytes())
+        except CrlUnreadable as error:
+            common.say(f"{path} : {error}")  # the list counts as absent: unknown, never good (I10)
     return store
 
 
 def time_of(text: str) -> datetime:
-    """ISO 8601 with its zone; anything else is a usage error."""
+    """ISO 8601; without a zone it is UTC (contract: general); anything else is a usage error."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         common.stop(f"--at {text} : donnez une date comme 2025-06-15T12:00:00Z", common.EXIT_USAGE)
-    if moment.tzinfo is None:
-        common.stop(f"--at {text} : donnez le fuseau, par exemple Z", common.EXIT_USAGE)
-    return moment
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def view(judgement: Judgement) -> dict[str, Any]:
@@ -130,8 +139,20 @@ def _tell(judgement: Judgement) -> None:
         if holder is not None:
             who = " ".join(filter(None, (holder.given_name, holder.family_name))) or holder.structure_name or ""
             what = ", ".join(filter(None, (holder.card_type, holder.profession_label, holder.structure_name)))
-            typer.echo(f"{who} ({what}) – {holder.idnps or holder.structure_id or 'sans identifiant national'}")
+            number = holder.idnps or holder.structure_id or "sans identifiant national"
+            typer.echo(_plain(f"{who} ({what}) – {number}"))
         typer.echo(f"{read.usage.value}, du {common.iso(read.not_before)} au {common.iso(read.not_after)}")
     for one in judgement.evidence:
-        typer.echo(f"  {'non' if one.verdict else 'oui':<4} {one.check:<28} {one.text}")
+        typer.echo(f"  {_answer(one.verdict):<4} {one.check:<28} {one.text}")
     typer.echo(judgement.verdict.value)
+
+
+def _answer(verdict: str | None) -> str:
+    if verdict == "REVOCATION_UNKNOWN":
+        return "?"  # could not find out is neither yes nor no
+    return "oui" if verdict is None else "non"
+
+
+def _plain(text: str) -> str:
+    """A name comes from the certificate: nothing in it may steer the terminal."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

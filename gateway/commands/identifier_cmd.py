@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def identifier(
-    kind: Annotated[str, typer.Argument(help="rpps, adeli, finess, siren, siret, nir, nia, ins, idnps ou idnst.")],
+    kind: Annotated[str, typer.Argument(help="rpps, adeli, finess, siren, siret, nir, nia, ins, idnps, idnst ou upn.")],
     value: Annotated[str, typer.Argument(help="L'identifiant.")],
     json_output: JsonOption = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dcc.cards.certificate import Holder
+from dcc.cards.holder import Holder
 from dcc.mailbox import people
 from dcc.mailbox.records import AccountState
 from dcc.router.protected import from_address
