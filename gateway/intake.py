@@ -11,6 +11,7 @@ from enum import StrEnum
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.services import Services
 from dcc.mailbox import folders, messages, people
+from dcc.mailbox.database import DatabaseGone
 from dcc.mailbox.records import Message, MessageState
 from dcc.mailbox.rows import new_id
 from dcc.mailbox.spool import SpoolWriter
@@ -43,8 +44,9 @@ class Intake:
     def __init__(self, services: Services, clock: Callable[[], datetime]) -> None:
         self._services = services
         self._clock = clock
-        self._checked = 0.0
+        self._checked = -READY_SECONDS
         self._room = Room.YES
+        self._free = 0
 
     def recipient_known(self, address: str) -> bool:
         """Whether this is the gateway's address, a network's, or a folder's."""
@@ -54,17 +56,21 @@ class Intake:
         with self._services.database.read() as conn:
             return people.network_by_address(conn, wanted) is not None or folders.folder(conn, wanted) is not None
 
-    def room(self) -> Room:
-        """Free disk and depth of the queue, looked at once a second at most."""
+    def room(self, size: int = 0) -> Room:
+        """Free disk and depth of the queue, looked at once a second at most; `size` is what the sender announces."""
         now = time.monotonic()
         if now - self._checked >= READY_SECONDS:
-            self._checked = now
             self._room = self._look()
+            self._checked = now
+        floor = self._services.settings.smtp.free_disk_bytes
+        if self._room is Room.YES and size > self._free - floor:  # RFC 1870 §6.1
+            return Room.DISK_FULL
         return self._room
 
     def _look(self) -> Room:
         limits = self._services.settings.smtp
-        if self._services.spool.free_bytes() < limits.free_disk_bytes:
+        self._free = self._services.spool.free_bytes()
+        if self._free < limits.free_disk_bytes:
             return Room.DISK_FULL
         with self._services.database.read() as conn:
             depth = messages.queue_depth(conn)
@@ -86,9 +92,17 @@ class Intake:
             mail_from=envelope.mail_from, recipients=envelope.recipients, peer=envelope.peer,
             state=MessageState.RECEIVED, due=now,
         )  # fmt: skip
+        written = False
         try:
             with self._services.database.begin() as conn:
                 known = messages.insert_received(conn, message)
+                written = True
+        except DatabaseGone:
+            # When the line breaks during the COMMIT the row may be there: its file stays, and without a row it is an
+            # orphan, cleared after a day. Removed, the retransmission would be taken for what is lost.
+            if not written:
+                self._services.spool.remove(writer.message_id)
+            raise
         except BaseException:
             self._services.spool.remove(writer.message_id)  # nobody was told that we have it
             raise
@@ -100,7 +114,7 @@ class Intake:
 
     def _received(self, envelope: IntakeEnvelope, message_id: str) -> bytes:
         """RFC 5321 §4.4, without any address of a person."""
-        kind = "ESMTP" if envelope.tls is None else "ESMTPS"
+        kind = "ESMTP" if envelope.tls is None else f"ESMTPS ({envelope.tls})"  # RFC 3848
         domain = self._services.settings.gateway.address.rpartition("@")[2]
         at = self._clock().strftime("%a, %d %b %Y %H:%M:%S +0000")
         helo = "".join(sign for sign in envelope.helo[:120] if sign.isalnum() or sign in ".-_[]:") or "unknown"

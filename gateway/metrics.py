@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from dcc.mailbox.records import ENDS, DeliveryState, MessageState
 from dcc.router.reasons import table
 
-REPLIES = ("250", "451", "452", "550", "552", "554")
+REPLIES = ("250", "421", "451", "452", "500", "501", "502", "503", "530", "550", "552", "553", "554", "555")
 STAGES = ("opened", "identified", "read", "decided", "settled")
 
 

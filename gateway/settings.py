@@ -49,6 +49,7 @@ class GatewaySettings(_Section):
     address: str  # the gateway's own mail address
     language: Literal["fr", "en"] = "fr"
     product: str = "DCC-Gateway 0.1"  # X-MSS-NIL (ECO.2.4.3)
+    matrix: Path | None = None  # CSV: who may feed and read which types; none: the careful default
     demo: bool = False
 
     @field_validator("address")
@@ -71,9 +72,11 @@ class SmtpSettings(_Section):
     banner: str = "DCC gateway"
     message_size: int = Field(default=160 * MEGA, gt=0)
     connections: int = Field(default=200, gt=0)
-    connections_per_address: int = Field(default=20, gt=0)
+    connections_per_address: int = Field(default=20, gt=0)  # IPv6: per /64
+    connections_per_network: int = Field(default=60, gt=0)  # IPv4: per /24; IPv6: per /48
     recipients: int = Field(default=100, gt=0)
     messages_per_minute: int = Field(default=600, gt=0)  # from one address
+    greeting_seconds: float = Field(default=0, ge=0)  # who talks before the banner within this time is closed
     session_seconds: float = Field(default=1800, gt=0)
     command_seconds: float = Field(default=300, gt=0)
     chunk_seconds: float = Field(default=180, gt=0)

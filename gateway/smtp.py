@@ -6,45 +6,22 @@ import asyncio
 import logging
 import resource
 import ssl
-import time
-from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import structlog
-
 from dcc.gateway.intake import Intake
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.settings import SmtpSettings
-from dcc.gateway.smtp_session import Session_
+from dcc.gateway.smtp_connection import Connection
+from dcc.gateway.smtp_limits import Census, Rate, origin
+from dcc.gateway.smtp_session import STOPPING, DoorSession
 
 Result = TypeVar("Result")
 THREADS = 8
-SPARE_FILES = 128  # descriptors kept for spool, database and outgoing mail (defect H)
-log = structlog.get_logger("dcc.smtp")
-
-
-class Rate:
-    """Messages of one address within the last minute."""
-
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = per_minute
-        self._clock = clock
-        self._seen: dict[str, deque[float]] = {}
-
-    def allow(self, address: str) -> bool:
-        """Count one message, or say that it is one too many."""
-        now = self._clock()
-        if len(self._seen) > 10_000:
-            self._seen = {one: times for one, times in self._seen.items() if times and times[-1] > now - 60}
-        times = self._seen.setdefault(address, deque())
-        while times and times[0] <= now - 60:
-            times.popleft()
-        if len(times) >= self._most:
-            return False
-        times.append(now)
-        return True
+BACKLOG = 100  # asyncio takes so many connections at once, before the first of them can be refused
+SPARE_FILES = BACKLOG + 128  # and these are kept for spool, database and outgoing mail (defect H)
+CUT_SECONDS = 2.0
 
 
 class SmtpDoor:
@@ -57,16 +34,19 @@ class SmtpDoor:
         self.intake = intake
         self.metrics = metrics
         self.hostname = hostname
-        self.rate = Rate(settings.messages_per_minute)
         self.stopping = False
         self.background: set[asyncio.Future[Any]] = set()
+        self._rate = Rate(settings.messages_per_minute)
+        self._census = Census(
+            min(settings.connections, _descriptors() - SPARE_FILES),
+            settings.connections_per_address,
+            settings.connections_per_network,
+        )
         self._tls = tls
-        self._sessions: set[Session_] = set()
-        self._addresses: Counter[str] = Counter()
-        self._of: dict[Session_, str] = {}
+        self._sessions: set[Connection] = set()
+        self._empty = asyncio.Event()
         self._servers: list[asyncio.Server] = []
         self._pool = ThreadPoolExecutor(THREADS, "smtp")
-        self._most = min(settings.connections, _descriptors() - SPARE_FILES)
         for name in ("mail.log", "mail.debug", "aiosmtpd"):  # defect K: they would log commands and content
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
@@ -74,14 +54,14 @@ class SmtpDoor:
         """Listen; returns {"smtp": "host:port", "smtps": …} with the true ports."""
         loop = asyncio.get_running_loop()
         found = {}
-        server = await loop.create_server(self._session, self.settings.host, self.settings.port)
+        server = await loop.create_server(self._session, self.settings.host, self.settings.port, backlog=BACKLOG)
         self._servers.append(server)
         found["smtp"] = _address(server)
         if self.settings.tls_port is not None and self._tls is not None:
+            # The handshake is begun by the session, so that it counts as a connection from its first octet.
             implicit = await loop.create_server(
-                self._session_implicit, self.settings.host, self.settings.tls_port, ssl=self._tls,
-                ssl_handshake_timeout=self.settings.handshake_seconds,
-            )  # fmt: skip
+                self._session_implicit, self.settings.host, self.settings.tls_port, backlog=BACKLOG
+            )
             self._servers.append(implicit)
             found["smtps"] = _address(implicit)
         return found
@@ -91,50 +71,67 @@ class SmtpDoor:
         self.stopping = True
         for server in self._servers:
             server.close()
+        tasks = [one.work for one in self._sessions if one.work is not None]
         for session in list(self._sessions):
             if not session.in_data:
-                session.dismiss("421 4.3.2 Service shutting down")
-        deadline = time.monotonic() + grace_seconds
-        while self._sessions and time.monotonic() < deadline:  # noqa: ASYNC110  sessions end by themselves
-            await asyncio.sleep(0.02)
+                session.dismiss(STOPPING)
+        await self._until_empty(grace_seconds)
         for session in list(self._sessions):
-            session.dismiss("421 4.3.2 Service shutting down")
+            session.dismiss(STOPPING)
+        await self._until_empty(CUT_SECONDS)
+        for session in list(self._sessions):
+            session.cut()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CUT_SECONDS)
         if self.background:
             await asyncio.wait(self.background, timeout=grace_seconds)
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=False)
+
+    async def _until_empty(self, seconds: float) -> None:
+        """Wait until the last session has gone, or this long."""
+        self._empty.clear()
+        if self._sessions:
+            await asyncio.wait([asyncio.ensure_future(self._empty.wait())], timeout=seconds)
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Run blocking work beside the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-    def admit(self, session: Session_, address: str) -> str | None:
+    def in_background(self, work: Callable[[], Result]) -> asyncio.Future[Result]:
+        """Run blocking work that goes on whatever becomes of the session; the end of the door awaits it."""
+        done = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        self.background.add(done)
+        done.add_done_callback(self.background.discard)
+        return done
+
+    def allow(self, address: str) -> bool:
+        """Count one message of this address, or say that it is one too many."""
+        return self._rate.allow(origin(address).host)
+
+    def admit(self, session: Connection) -> str | None:
         """Count a connection, or the reply that refuses it (defect G)."""
         if self.stopping:
-            return "421 4.3.2 Service shutting down"
-        if len(self._sessions) >= self._most or self._addresses[address] >= self.settings.connections_per_address:
+            return STOPPING
+        if not self._census.enter(origin(session.peer)):
             self.metrics.refused_connections.inc()
             return "421 4.7.0 Too many connections, try again later"
         self._sessions.add(session)
-        self._addresses[address] += 1
-        self._of[session] = address
         self.metrics.connections.set(len(self._sessions))
         return None
 
-    def left(self, session: Session_) -> None:
+    def left(self, session: Connection) -> None:
         """A connection ended."""
         self._sessions.discard(session)
-        address = self._of.pop(session, None)
-        if address is not None:
-            self._addresses[address] -= 1
-            if self._addresses[address] <= 0:
-                del self._addresses[address]
+        self._census.leave(origin(session.peer))
         self.metrics.connections.set(len(self._sessions))
+        if not self._sessions:
+            self._empty.set()
 
-    def _session(self) -> Session_:
-        return Session_(self, tls_context=self._tls, require_starttls=self.settings.require_tls)
+    def _session(self) -> DoorSession:
+        return DoorSession(self, self._tls, implicit=False)
 
-    def _session_implicit(self) -> Session_:
-        return Session_(self)
+    def _session_implicit(self) -> DoorSession:
+        return DoorSession(self, self._tls, implicit=True)
 
 
 def _address(server: asyncio.Server) -> str:

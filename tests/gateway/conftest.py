@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from doors import RunningDoor, open_door
 
 from dcc.gateway.instance import initialise
+from dcc.gateway.running import serving
 from dcc.gateway.services import Services, open_services
 from dcc.gateway.settings import Settings, load_settings
+from doors import Place, RunningDoor, open_door
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +54,55 @@ def door(services: Services) -> Iterator[RunningDoor]:
     yield running
     if running.thread.is_alive():
         running.stop(1.0)
+
+
+@dataclass(frozen=True)
+class Served(Place):
+    """A `dcc serve --role smtp` as a process of its own."""
+
+    pid: int
+    directory: Path
+    log: Path
+
+    def peak(self) -> int:
+        """The most memory that was ever resident since `forget_peak`, octets."""
+        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) << 10
+        raise AssertionError("no VmHWM")
+
+    def forget_peak(self) -> int:
+        """Measure from here; what is resident now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
+        return self.peak()
+
+
+@pytest.fixture(scope="session")
+def served(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for all tests that only look at it from outside."""
+    place = tmp_path_factory.mktemp("served")
+    directory = place / "instance"
+    shutil.copytree(made, directory)
+    log = place / "log"
+    with serving(directory / "dcc.toml", "smtp", log) as told:
+        host, _, port = str(told["smtp"]).rpartition(":")
+        yield Served(host, int(port), int(told["pid"]), directory, log)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Makes file systems of this size (needs the right to mount); they go at the end."""
+    mounted: list[Path] = []
+
+    def make(size: str) -> Path:
+        folder = tmp_path / f"disk{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("no right to mount a small disk here")
+        mounted.append(folder)
+        return folder
+
+    yield make
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

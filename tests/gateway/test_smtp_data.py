@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +16,7 @@ def run(wire: bytes, cuts: list[int]) -> tuple[bytes, bytes | None, bool]:
     decoder = DataDecoder()
     out = b""
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(wire)), len(wire)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         piece, rest = decoder.feed(wire[begin:end])
         out += piece
         if rest is not None:
@@ -41,6 +43,38 @@ def test_any_message_survives_any_cut(parts: list[bytes], cuts: list[int], behin
     assert out == content
     assert rest == behind
     assert not bare
+
+
+@given(lines, st.binary(max_size=8))
+def test_any_message_survives_every_cut(parts: list[bytes], behind: bytes) -> None:
+    """One cut at each place there is, and all of them at once, give the same as none."""
+    content = b"\r\n".join(parts) + b"\r\n"
+    wire = stuffed(content) + behind
+    for cuts in [[], list(range(1, len(wire))), *([cut] for cut in range(1, len(wire)))]:
+        assert run(wire, cuts) == (content, behind, False)
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=8), st.lists(st.integers(0, 300), max_size=12), st.integers(1, 20)
+)
+def test_the_longest_line_is_measured(lengths: list[int], cuts: list[int], most: int) -> None:
+    """A line over the limit is seen wherever it stands and however it is cut, and no other is."""
+    wire = b"\r\n".join(b"x" * length for length in lengths) + b"\r\n.\r\n"
+    decoder = DataDecoder(most)
+    edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(wire)), len(wire)]
+    for begin, end in pairwise(edges):
+        decoder.feed(wire[begin:end])
+    assert decoder.long_line == (max(lengths) > most)
+
+
+def test_nothing_is_kept_between_chunks() -> None:
+    """Whatever arrives, at most four octets wait for the next chunk: megabytes of line ends are not held back."""
+    for chunk in (b"\r\n" * 500, b"\r" * 1000, b"\n" * 1000, b"\r\n.." * 300 + b"\r", b"." * 1000):
+        decoder = DataDecoder()
+        for _ in range(20):
+            piece, rest = decoder.feed(chunk)
+            assert rest is None
+            assert len(chunk) - len(piece) <= chunk.count(b".") + 4
 
 
 @pytest.mark.parametrize("cut", range(1, 16))
