@@ -6,7 +6,7 @@ import io
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dcc.smime import mime
@@ -46,6 +46,8 @@ def test_parts_exactly() -> None:
 )
 def test_whatever_the_parts(parts: list[bytes], end: bytes) -> None:
     """Each part comes back octet for octet."""
+    # The line break before a delimiter belongs to it (RFC 2046 §5.1.1): a CR there is not the part's.
+    assume(end == b"\r\n" or not any(one.endswith(b"\r") for one in parts))
     data = multipart(*(end + one for one in parts), end=end)
     assert [body(data, one) for one in scan(data).children] == parts
 
