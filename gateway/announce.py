@@ -121,7 +121,9 @@ class Announcer:
     def _plan(self, delivery: Delivery, composing: Composing, judge: CardJudge) -> _Plan:
         now = self._clock()
         try:
-            why = still_allowed(delivery, store=composing.store, now=now, judge=judge)
+            why = still_allowed(
+                delivery, store=composing.store, now=now, judge=judge, matrix=self._services.matrix
+            )
             if why is not None and why.outcome != "notice":
                 return _Plan(why)
             kind = delivery.kind if why is None else "notice"

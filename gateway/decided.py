@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
-from dcc.mailbox.records import Account, Delivery, DeliveryState, MessageState
+from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, DocumentStatus, MessageState
 from dcc.mailbox.rows import new_id
 from dcc.router.answer import plan_answer
 from dcc.router.decision import Decision, Deferred, Done, Filed, Held, Refused
@@ -26,6 +26,8 @@ def ended_of(services: Services, progress: Progress, decision: Decision, conn: C
             receipt = None
             if decision.delivery is not None and decision.receipt is not None:
                 receipt = (decision.delivery, DeliveryState(decision.receipt))
+            if decision.deleted is not None:
+                return _deleted(progress, decision, decision.deleted)
             return Ended(MessageState.DONE, decision.reason, receipt=receipt)
         case Held():
             progress.evidence["decision"] = dict(decision.evidence)
@@ -55,7 +57,7 @@ def _filed(services: Services, progress: Progress, filed: Filed, conn: Connectio
     )  # fmt: skip
     deliveries = plan_deliveries(
         filed, documents, conn=conn, message_id=message.id, now=progress.at, new_id=new_id,
-        judge=services.judge_stored(lambda: progress.at),
+        judge=services.judge_stored(lambda: progress.at), matrix=services.matrix,
     )  # fmt: skip
     return Ended(
         MessageState.FILED, filed.reason, folder=filed.folder.id,
@@ -64,11 +66,24 @@ def _filed(services: Services, progress: Progress, filed: Filed, conn: Connectio
     )  # fmt: skip
 
 
-def _answer(progress: Progress, why: Reason, account: Account | None, folder: str | None) -> tuple[Delivery, ...]:
+def _deleted(progress: Progress, done: Done, document: Document) -> Ended:
+    """The document is marked with the end of the message; a second request finds it marked already."""
+    progress.evidence["decision"] = dict(done.evidence)
+    current = document.status is DocumentStatus.CURRENT
+    return Ended(
+        MessageState.DONE, done.reason, folder=document.folder, documents=(document.id,),
+        deleted=document.id if current else None,
+        deliveries=_answer(progress, done.reason, done.account, document.folder, (document.id,)),
+    )  # fmt: skip
+
+
+def _answer(
+    progress: Progress, why: Reason, account: Account | None, folder: str | None, documents: tuple[str, ...] = ()
+) -> tuple[Delivery, ...]:
     envelope = getattr(progress.request, "envelope", None)
     return tuple(
         plan_answer(
             why, account=account, authenticated=True, message_id=progress.message.id, now=progress.at, new_id=new_id,
-            folder=folder, envelope=envelope,
+            folder=folder, envelope=envelope, documents=documents,
         )
     )  # fmt: skip

@@ -11,9 +11,14 @@ from typing import Any, Self
 
 from dcc.cards.verdict import Judgement
 from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, Message, MessageState, StageTiming
+from dcc.router.decision import Assignment
 from dcc.router.reasons import Reason
 from dcc.router.request import Request, Sender
 from dcc.smime.verdict import Opened
+
+
+# Parts of the evidence that outlive a new beginning: where the original lies, what a person decided
+KEPT = ("original", "assigned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class Ended:
     deliveries: tuple[Delivery, ...] = ()
     receipt: tuple[str, DeliveryState] | None = None  # (delivery, the state that a report tells)
     retry_at: datetime | None = None
+    deleted: str | None = None  # Document.id to mark deleted
 
     @property
     def code(self) -> str | None:
@@ -68,7 +74,7 @@ class Progress:
     def start(cls, message: Message, at: datetime) -> Self:
         """Begin, or begin again, with a claimed message."""
         kept = json.loads(message.evidence or "{}")
-        evidence = {"original": kept["original"]} if "original" in kept else {}
+        evidence = {name: kept[name] for name in KEPT if name in kept}
         return cls(message=message, at=at, state=message.state, stages=list(message.stages), evidence=evidence)
 
     def __enter__(self) -> Self:
@@ -76,6 +82,15 @@ class Progress:
 
     def __exit__(self, *exc_info: object) -> None:
         self.stack.close()
+
+    @property
+    def assignment(self) -> Assignment | None:
+        """What a person of the reconciliation queue decided, if anybody did."""
+        kept = self.evidence.get("assigned")
+        if kept is None:
+            return None
+        kind = kept.get("type")
+        return Assignment(kept["folder"], None if kind is None else (kind[0], kind[1]), kept["by"])
 
     @property
     def signer_account_id(self) -> str | None:

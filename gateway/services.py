@@ -25,6 +25,7 @@ from dcc.mailbox.blobs import BlobStore
 from dcc.mailbox.database import Database
 from dcc.mailbox.records import BlobRef, Message, MessageState
 from dcc.mailbox.spool import Spool
+from dcc.router.doctypes import Matrix, default_matrix, load_matrix
 from dcc.smime.limits import Limits
 
 Ended = Callable[[MessageState, str | None], None]
@@ -61,6 +62,7 @@ class Services:
     wake: Wake = field(default_factory=Wake)  # messages to work on
     wake_relay: Wake = field(default_factory=Wake)  # mails to send
     count_end: Ended = _nobody
+    matrix: Matrix = field(default_factory=default_matrix)  # types by profession, at filing and at distribution
 
     @property
     def workdir(self) -> Path:
@@ -142,7 +144,20 @@ def open_services(settings: Settings, random_bytes: Callable[[int], bytes] = os.
             judge=Judge(trust, crls),
             limits=Limits(message=settings.smtp.message_size + (1 << 20)),
             random_bytes=random_bytes,
+            matrix=open_matrix(settings),
         )
+
+
+def open_matrix(settings: Settings) -> Matrix:
+    """The matrix of the settings, or the default. Raises ConfigurationError."""
+    if settings.gateway.matrix is None:
+        return default_matrix()
+    try:
+        return load_matrix(settings.path(settings.gateway.matrix))
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationError([f"gateway.matrix : {settings.gateway.matrix} est absent ou illisible"]) from None
+    except KeyError as missing:
+        raise ConfigurationError([f"gateway.matrix : il manque {missing.args[0]}"]) from None
 
 
 def open_trust(settings: Settings) -> TrustStore:

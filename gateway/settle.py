@@ -55,6 +55,8 @@ def _write_documents(conn: Connection, ended: Ended) -> None:
         documents.add_document(conn, document)
         if document.supersedes is not None and not documents.mark(conn, document.supersedes, DocumentStatus.SUPERSEDED):
             raise LostRaceError("the document to replace is not current any more")
+    if ended.deleted is not None and not documents.mark(conn, ended.deleted, DocumentStatus.DELETED):
+        raise LostRaceError("the document to delete is not current any more")
 
 
 def _records(progress: Progress, ended: Ended, now: datetime) -> list[AuditRecord]:

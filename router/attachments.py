@@ -51,6 +51,11 @@ def is_body(part: mime.Entity) -> bool:
     return part.media_type in BODY_TYPES and part.disposition != "attachment" and part.filename is None
 
 
+def closed_parts(root: mime.Entity) -> bool:
+    """Whether the mail holds parts that are never opened: pieces, references, TNEF (winmail.dat)."""
+    return any(part.media_type in CLOSED_TYPES for part in root.walk())
+
+
 def read_attachments(file: BinaryIO, root: mime.Entity, shop: Workshop) -> tuple[Attachment, ...]:
     """Decode every file of the mail, in order.
 
@@ -84,12 +89,22 @@ def _decoded(file: BinaryIO, part: mime.Entity, number: int, shop: Workshop) -> 
         work.write(block)
     name = part.filename or f"piece-{number}{ENDINGS.get(part.media_type, '')}"
     archive = part.media_type in ARCHIVE_TYPES or name.lower().endswith(".zip")
+    inline = _is_inline(part)
     return Attachment(
         name=name,
         media_type=part.media_type,
         size=work.size - start,
         sha256=digest.hexdigest(),
-        role="archive" if archive else "attachment",
+        role="archive" if archive else "inline" if inline else "attachment",
         file=work,
         start=start,
+    )
+
+
+def _is_inline(part: mime.Entity) -> bool:
+    """A picture shown inside the text (RFC 2392): a signature's logo, not a document."""
+    return (
+        part.media_type.startswith("image/")
+        and part.disposition != "attachment"
+        and part.headers.get("Content-ID") is not None
     )

@@ -67,12 +67,18 @@ def write_n1(draft: CdaDraft, body: bytes, media_type: str = "application/pdf") 
 
     Raises UnknownTypeError.
     """
-    text = f'<text mediaType={quoteattr(media_type)} representation="B64">'
+    head, tail = n1_frame(draft, media_type)
+    return b"".join((head, base64.b64encode(body), tail))
+
+
+def n1_frame(draft: CdaDraft, media_type: str) -> tuple[bytes, bytes]:
+    """What stands before and behind the base64 of an unstructured body, for bodies that are not held in memory.
+
+    Raises UnknownTypeError.
+    """
     head, tail = _document(draft, (N1_TEMPLATE,))
-    return b"".join(
-        (head, b"<component><nonXMLBody>", text.encode(), base64.b64encode(body),
-         b"</text></nonXMLBody></component>", tail)
-    )  # fmt: skip
+    text = f'<component><nonXMLBody><text mediaType={quoteattr(media_type)} representation="B64">'
+    return head + text.encode(), b"</text></nonXMLBody></component>" + tail
 
 
 def write_n3(draft: CdaDraft, sections: Sequence[Section], template: str | None = None) -> bytes:
@@ -203,6 +209,8 @@ def _person_id(one: Professional) -> str:
 
 
 def _structure(one: Structure) -> str:
+    if not one.id:  # a practice without a known identifier
+        return f'<id nullFlavor="UNK"/><name>{escape(one.name)}</name>'
     return f'<id extension={quoteattr(one.id)} root="{oids.IDNST}"/><name>{escape(one.name)}</name>'
 
 

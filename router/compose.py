@@ -10,8 +10,9 @@ from typing import Any
 
 from dcc.mailbox.records import Account, Delivery, Document, Folder, Network, Patient
 from dcc.mailbox.snapshot import Snapshot
-from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head
+from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head, encoded_part
 from dcc.router.doctypes import document_type
+from dcc.router.hl7_ack import FILE_NAME, MEDIA_TYPE, acknowledgement
 from dcc.router.reasons import reason
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.segments import Body
@@ -91,7 +92,10 @@ class Composer:
             )
             report = head.encode() + _base64(words.text).encode() + f"--{boundary}\r\n".encode() + receipt
             kind = f'multipart/report; report-type=disposition-notification; boundary="{boundary}"'
-            return [report + f"--{boundary}--\r\n".encode()], (("Content-Type", kind),)
+            third: list[bytes | Any] = [report]  # RFC 6522 §3: an optional third part, here the HL7 acknowledgement
+            for part in parts:
+                third += [f"--{boundary}\r\n".encode() + attachment_head(part.name, part.media_type), part.segment]
+            return [*third, f"--{boundary}--\r\n".encode()], (("Content-Type", kind),)
         if not parts:
             return [text.encode()], (("Content-Type", f'multipart/alternative; boundary="{inner}"'),)
         start = f'--{boundary}\r\nContent-Type: multipart/alternative; boundary="{inner}"\r\n\r\n{text}'
@@ -127,7 +131,8 @@ class Composing:
             return self._report(delivery, account, network, folder, found, message_id, now)
         words = render(kind, account.language, _context(delivery, network, folder, found, sealed, why))
         receipt = _receipt(delivery, self.composer.address, account) if sealed else None
-        body, content_headers = self.composer.mail(words, (), receipt)
+        parts = _application_part(delivery, message_id, now, self.composer.random_bytes) if sealed else ()
+        body, content_headers = self.composer.mail(words, parts, receipt)
         headers = self.composer.headers(account, network, words.subject, message_id, now, ())
         return Composed(headers, body, content_headers, account.encryption_certificate if sealed else None)
 
@@ -180,7 +185,7 @@ class Composing:
             "replaces": dict(delivery.parameters).get("replaces") == "1",
         }
         words = render("report", language, context)
-        return (words.subject, *self.composer.mail(words, self.composer.encoded.parts(found)))
+        return (words.subject, *self.composer.mail(words, self.composer.encoded.parts(found, patient)))
 
 
 def mss_subject(found: Sequence[Document], patient: Patient) -> str:
@@ -255,6 +260,20 @@ def _receipt(delivery: Delivery, gateway: str, account: Account) -> bytes | None
         lines.append(f"Error: {ans}^{without_accents(reason(ans).sender_fr)[:200]}^applicationErrorCondition")
     del account
     return ("Content-Type: message/disposition-notification\r\n\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+
+
+def _application_part(
+    delivery: Delivery, message_id: str, now: datetime, random_bytes: Callable[[int], bytes]
+) -> tuple[EncodedPart, ...]:
+    """The HL7 acknowledgement of a deposit that came as an HL7 message; inside the seal only (I3)."""
+    parameters = dict(delivery.parameters)
+    kept = parameters.get("hl7")
+    if kept is None:
+        return ()
+    ack = acknowledgement(
+        kept, code=delivery.reason, ans=parameters.get("ans"), control_id=message_id.strip("<>")[:20], at=now
+    )
+    return (encoded_part(FILE_NAME, MEDIA_TYPE, ack, random_bytes),)
 
 
 def _base64(text: str) -> str:

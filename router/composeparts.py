@@ -10,7 +10,8 @@ from email.utils import encode_rfc2231
 from pathlib import Path
 
 from dcc.mailbox.blobs import BlobStore
-from dcc.mailbox.records import Document, Part
+from dcc.mailbox.records import Document, Part, Patient
+from dcc.router.wrap import ARCHIVE, MEDIA_TYPE, needs_archive, write_archive
 from dcc.smime.segments import FileSegment
 from dcc.smime.transfer import base64_lines
 from dcc.smime.workfile import WorkFile
@@ -51,20 +52,35 @@ class EncodedDeposits:
         self._kept: OrderedDict[tuple[str, ...], tuple[WorkFile, list[EncodedPart]]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def parts(self, documents: Sequence[Document]) -> list[EncodedPart]:
-        """What is attached for these documents: the archive and every attachment, as received, each once."""
+    def parts(self, documents: Sequence[Document], patient: Patient) -> list[EncodedPart]:
+        """What is attached for these documents: the archive and every attachment, as received, each once.
+
+        Documents that came without an archive get one (ECO.2.1.1), with the patient as we know them.
+        """
         key = tuple(one.id for one in documents)
         with self._lock:  # two readers of one deposit wait for the one encoding
             known = self._kept.get(key)
             if known is None:
                 file = WorkFile(self._workdir, self._random)
-                known = (file, [self._encode(file, part) for part in attached(documents)])
+                made = [self._archive(documents, patient, file)] if needs_archive(documents) else []
+                known = (file, made + [self._encode(file, part) for part in attached(documents)])
                 self._kept[key] = known
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)  # still open for whoever reads it; closed with its last reader
             else:
                 self._kept.move_to_end(key)
         return known[1]
+
+    def _archive(self, documents: Sequence[Document], patient: Patient, file: WorkFile) -> EncodedPart:
+        made = WorkFile(self._workdir, self._random)
+        try:
+            size = write_archive(documents, patient, lambda part: self._blobs.open(part.blob), made)
+            start = file.size
+            for lines in base64_lines(_chunks(made.view(0, size).read)):
+                file.write(lines)
+        finally:
+            made.close()
+        return EncodedPart(ARCHIVE, MEDIA_TYPE, FileSegment(file.view, start, file.size - start))
 
     def _encode(self, file: WorkFile, part: Part) -> EncodedPart:
         start = file.size
@@ -73,6 +89,14 @@ class EncodedDeposits:
                 file.write(lines)
         segment = FileSegment(file.view, start, file.size - start)
         return EncodedPart(part.name, part.media_type, segment)
+
+
+def encoded_part(name: str, media_type: str, data: bytes, random_bytes: Callable[[int], bytes]) -> EncodedPart:
+    """A small attachment made in memory."""
+    file = WorkFile(None, random_bytes)
+    for lines in base64_lines(iter((data,))):
+        file.write(lines)
+    return EncodedPart(name, media_type, FileSegment(file.view, 0, file.size))
 
 
 def attached(documents: Sequence[Document]) -> list[Part]:

@@ -11,12 +11,14 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from dcc.mailbox import folders
-from dcc.router.decision import Decision, Done, Filed, Held, Refused
+from dcc.router.decide_deletion import decide_deletion
+from dcc.router.decide_plain import complete
+from dcc.router.decision import Assignment, Decision, Done, Filed, Held, Refused
 from dcc.router.doctypes import Matrix, default_matrix
-from dcc.router.locate import Located, account_for, locate, what_is_named
+from dcc.router.locate import Located, Named, account_for, assigned_place, locate, what_is_named
 from dcc.router.match import match_report
 from dcc.router.reasons import Reason, reason
-from dcc.router.request import Deposit, NotUnderstood, Report, Request, Sender
+from dcc.router.request import Deletion, Deposit, NotUnderstood, PlainDeposit, Report, Request, Sender
 from dcc.router.rights import (
     Allowed,
     check_account,
@@ -38,24 +40,30 @@ def decide(
     now: datetime,
     environment: str,
     matrix: Matrix | None = None,
+    assigned: Assignment | None = None,
 ) -> Decision:
     """The decision on one authenticated request; reads the mailbox, writes nothing.
 
-    `envelope_recipients` are lower-case addresses, `environment` is "test" or "production".
+    `envelope_recipients` are lower-case addresses, `environment` is "test" or "production". `assigned` is what a
+    person decided of the identity: every right is checked as for any other deposit.
     """
     if isinstance(request, Report):
         return decide_report(request, conn=conn, from_address=sender.account.mailbox, authenticated=True)
     if isinstance(request, NotUnderstood):
         return _not_understood(request, sender)
     named = what_is_named(conn, envelope_recipients, request.envelope.subject)
-    account = account_for(named, sender)
-    if isinstance(account, Held | Refused):
-        return account
-    patient = request.documents[0].patient
-    place = locate(conn, patient, named, sender, account, environment)
-    if not isinstance(place, Located):
-        return place
-    return _file(request, place, sender, conn, now, matrix or default_matrix())
+    if isinstance(request, Deletion):
+        return decide_deletion(request, named, sender, conn=conn, environment=environment)
+    if isinstance(request, PlainDeposit):
+        completed = complete(request, named, sender, conn=conn, environment=environment, assigned=assigned)
+        if isinstance(completed, Held | Refused):
+            return completed
+        deposit, place = completed
+        return _file(deposit, place, sender, conn, now, matrix or default_matrix())
+    found = _place(request, named, sender, conn, environment, assigned)
+    if not isinstance(found, Located):
+        return found
+    return _file(request, found, sender, conn, now, matrix or default_matrix())
 
 
 def decide_report(report: Report, *, conn: Connection, from_address: str | None, authenticated: bool = False) -> Done:
@@ -69,12 +77,34 @@ def _not_understood(request: NotUnderstood, sender: Sender) -> Held | Refused:
     return Held(request.reason, sender.account)
 
 
+def _place(
+    deposit: Deposit, named: Named, sender: Sender, conn: Connection, environment: str, assigned: Assignment | None
+) -> Located | Held | Refused:
+    """The folder of the deposit: by its identity, which must agree with what the mail names, or by a person."""
+    patient = deposit.documents[0].patient
+    if assigned is not None:
+        return assigned_place(conn, assigned, patient, sender, environment)
+    account = account_for(named, sender)
+    if isinstance(account, Held | Refused):
+        return account
+    place = locate(conn, patient, named, sender, account, environment)
+    if isinstance(place, Located) and deposit.differs:
+        return Held(reason("904", detail=",".join(deposit.differs)), account, place.folder.id)
+    return place
+
+
+def _identity(place: Located) -> str:
+    if place.by.startswith("person"):
+        return place.by
+    return "the folder's, QUAL" if place.plain else "exact, QUAL"
+
+
 def _file(
     deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, matrix: Matrix
-) -> Filed | Refused:
+) -> Filed | Held | Refused:
     """Every right, in order; the first that is missing refuses the deposit (I4)."""
     folder, account = place.folder, place.account
-    evidence: list[tuple[str, str]] = [("folder", place.by), ("identity", "exact, QUAL")]
+    evidence: list[tuple[str, str]] = [("folder", place.by), ("identity", _identity(place))]
 
     def refused(why: Reason) -> Refused:
         return Refused(why, account, folder.id, tuple(evidence))
@@ -87,6 +117,8 @@ def _file(
     resolved = resolve(conn, folder, deposit.documents, account, sender)
     if isinstance(resolved, Reason):
         return refused(resolved)
+    if resolved.masks_differ:
+        return Held(reason("D2R-MSK02"), account, folder.id, tuple(evidence))
     return Filed(
         folder=folder,
         patient=place.patient,

@@ -33,13 +33,25 @@ class Filed:
 
 
 @dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a person of the reconciliation queue decided of a held message (facts/clinical.md §7)."""
+
+    folder: str  # Folder.id
+    kind: tuple[str, str] | None  # (type code, system) for files without a clinical document
+    by: str  # Account.id of the person
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """Carried out and nothing filed: a report matched (or not) to one of our mails."""
+    """Carried out and nothing filed: a report matched to one of our mails, or a document deleted by its author."""
 
     reason: Reason
     delivery: str | None = None  # Delivery.id
     receipt: str | None = None  # the state to record: delivered | read | failed
     authenticated: bool = False
+    deleted: Document | None = None
+    account: Account | None = None  # to be told
+    evidence: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

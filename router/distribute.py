@@ -26,6 +26,7 @@ from dcc.mailbox.snapshot import Snapshot
 from dcc.router import oids
 from dcc.router.decision import Filed
 from dcc.router.doctypes import Matrix, default_matrix, group_of
+from dcc.router.hl7_ack import packed
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Envelope
 from dcc.router.rights import Allowed, check_consent, check_mandate, check_opposition, held_by
@@ -142,6 +143,8 @@ def receipt_parameters(envelope: Envelope, disposition: str) -> dict[str, str]:
         found["original_message_id"] = envelope.message_id
     if envelope.receipt is not None and envelope.receipt.automatic:
         found["mdn"] = disposition
+    if envelope.application is not None:
+        found["hl7"] = packed(envelope.application)
     return found
 
 

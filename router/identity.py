@@ -27,16 +27,36 @@ def key_is_right(matricule: str) -> bool:
     return len(matricule) == MATRICULE and matricule.isalnum() and nir(matricule).valid
 
 
-def check_form(patient: PatientIdentity, environment: str) -> Reason | None:
-    """Whether an identity can be looked up at all: 903, 904 (domain, key) or 905, in this order; None: yes."""
+def identity_of(local: Patient) -> PatientIdentity:
+    """A local identity in the shape of a document's, for files that have none of their own."""
+    return PatientIdentity(
+        ins=local.ins,
+        oid=local.oid,
+        birth_name=local.birth_name,
+        first_given=local.given_names[0] if local.given_names else None,
+        given_names=local.given_names,
+        sex=local.sex,
+        birth_date=f"{local.birth_date:%Y%m%d}",
+        birth_place=local.birth_place,
+    )
+
+
+def check_domain(patient: PatientIdentity, environment: str) -> Reason | None:
+    """Whether there is an INS (903), of this platform's domain and with a right key (904); None: yes."""
     if patient.ins is None or patient.oid is None:
         return reason("903")
     if patient.oid not in oids.INS_DOMAINS[environment]:
         return reason("904", detail="domain", outcome="refused")
     if not key_is_right(patient.ins):
         return reason("904", detail="key", outcome="refused")
+    return None
+
+
+def check_form(patient: PatientIdentity, environment: str) -> Reason | None:
+    """Whether an identity can be looked up at all: 903, 904 (domain, key) or 905, in this order; None: yes."""
+    why = check_domain(patient, environment)
     missing = missing_traits(patient)
-    return reason("905", detail=",".join(missing)) if missing else None
+    return why or (reason("905", detail=",".join(missing)) if missing else None)
 
 
 def missing_traits(patient: PatientIdentity) -> tuple[str, ...]:
@@ -78,3 +98,18 @@ def check_match(patient: PatientIdentity, local: Patient) -> Reason | None:
     if local.status != QUALIFIED:
         return reason("D2R-IDN01", status=local.status)
     return None
+
+
+def contradicting(said: PatientIdentity, known: PatientIdentity) -> tuple[str, ...]:
+    """The names of the traits that both give and that are not equal; what one leaves out contradicts nothing.
+
+    The birth place of an HL7 message (PID-11, BDL) is left out: it is optional there, and the published samples
+    carry another one than the document inside them (facts/clinical.md §5). The document's own is always compared.
+    """
+    pairs = {
+        "birth_name": (normal(said.birth_name), normal(known.birth_name)),
+        "first_given": (normal(said.first_given), normal(known.first_given)),
+        "sex": (said.sex or "", known.sex or ""),
+        "birth_date": (said.birth_date or "", known.birth_date or ""),
+    }
+    return tuple(name for name, (one, other) in pairs.items() if one and other and one != other)

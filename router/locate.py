@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from dcc.mailbox import folders, people
+from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.records import Account, Folder, Patient
 from dcc.mailbox.references import find_reference
-from dcc.router.decision import Held, Refused
+from dcc.router.decision import Assignment, Held, Refused
 from dcc.router.identity import check_form, check_match
 from dcc.router.reasons import reason
 from dcc.router.request import PatientIdentity, Sender
@@ -22,7 +22,7 @@ class Named:
 
     folders: tuple[Folder, ...]
     networks: tuple[str, ...]
-    by: str  # "address" | "reference" | "identity"
+    by: str  # "address" | "reference" | "answer" | "identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Located:
     patient: Patient
     account: Account
     by: str
+    plain: bool = False  # nothing in the deposit names the patient: the folder alone does
 
 
 def what_is_named(conn: Connection, recipients: Sequence[str], subject: str | None) -> Named:
@@ -58,6 +59,25 @@ def what_is_named(conn: Connection, recipients: Sequence[str], subject: str | No
         found[folder.id] = folder
         by = by if by == "address" else "reference"
     return Named(tuple(found.values()), tuple(networks), by)
+
+
+def answered(conn: Connection, named: Named, answers: Sequence[str], sender: Sender) -> Named:
+    """The folder of our own mail that this one answers, when it names no folder otherwise.
+
+    A report's subject is fixed by ECO.2.1.3 and cannot carry the reference: the Message-ID that our reader's client
+    gives back (RFC 5322 §3.6.4) says the same. It counts only from the mailbox that we wrote to.
+    """
+    if named.folders:
+        return named
+    mailboxes = {one.mailbox for one in sender.accounts}
+    for one in answers:
+        sent = outbox.by_message_id(conn, one)
+        if sent is None or sent.folder is None or sent.mailbox not in mailboxes:
+            continue
+        folder = folders.folder(conn, sent.folder)
+        if folder is not None:
+            return Named((folder,), named.networks, "answer")
+    return named
 
 
 def account_for(named: Named, sender: Sender) -> Account | Refused | Held:
@@ -92,7 +112,7 @@ def locate(
     if named.folders and named.folders[0].patient == local.id:
         own = [named.folders[0]]
     else:
-        networks = _networks(named, sender)
+        networks = networks_of(named, sender)
         own = [one for one in folders.folders_of(conn, local.id) if one.network in networks]
         if not own:
             return Held(reason("902"), account, candidate)
@@ -109,7 +129,25 @@ def locate(
     return Located(own[0], local, holder, named.by)
 
 
-def _networks(named: Named, sender: Sender) -> frozenset[str]:
+def assigned_place(
+    conn: Connection, assignment: Assignment, patient: PatientIdentity | None, sender: Sender, environment: str
+) -> Located | Refused:
+    """The folder that a person chose: the person answers for the identity, the domains stay apart (904)."""
+    folder = folders.folder(conn, assignment.folder)
+    local = None if folder is None else folders.patient(conn, folder.patient)
+    if folder is None or local is None:
+        return Refused(reason("D2R-REF02"), sender.account)
+    if patient is not None and patient.ins is not None:
+        why = check_form(patient, environment)
+        if why is not None and why.outcome == "refused":
+            return Refused(why, sender.account, folder.id)
+    account = sender.account_in(folder.network)
+    if account is None:
+        return Refused(reason("D2R-ACC01"), sender.account)
+    return Located(folder, local, account, f"person {assignment.by}")
+
+
+def networks_of(named: Named, sender: Sender) -> frozenset[str]:
     """The networks in which the identity may be looked for: named ones, else all of the sender's."""
     mine = {one.network for one in sender.accounts}
     if named.folders:

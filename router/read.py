@@ -6,16 +6,31 @@ import functools
 import operator
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dcc.router.archive import looks_like_zip
-from dcc.router.attachments import ApicryptFoundError, Workshop, read_attachments
-from dcc.router.legacy import HEAD, hl7_header, is_hprim
+from dcc.router.attachments import ApicryptFoundError, Workshop, closed_parts, read_attachments
+from dcc.router.clinical import (
+    DepositRefusedError,
+    Said,
+    check_each_once,
+    check_one_patient,
+    document_from,
+    header_of,
+    ins_of,
+    type_of,
+)
+from dcc.router.content import is_unsafe, kind_of
+from dcc.router.hl7_read import open_hl7, read_hl7
+from dcc.router.plain import read_plain
 from dcc.router.protected import are_protected
-from dcc.router.reasons import Reason, reason
-from dcc.router.reports import read_report
+from dcc.router.reasons import reason
+from dcc.router.reports import message_ids, read_report
 from dcc.router.request import Attachment, Deposit, Envelope, NotUnderstood, Receipt, Request
-from dcc.router.xdm import DepositRefusedError, is_xdm, open_archive, read_xdm
+from dcc.router.words import words_of
+from dcc.router.xdm import is_xdm, open_archive, read_xdm
+from dcc.router.xml import XmlRefusedError
 from dcc.smime import mime
 from dcc.smime.errors import LimitPassed, Malformed
 from dcc.smime.headers import Headers
@@ -53,7 +68,18 @@ def read_request(
     shop = Workshop(workdir, random_bytes)
     try:
         attachments = read_attachments(file, body, shop)
-        return _deposit(envelope, attachments, shop, limits)
+        if any(is_unsafe(one) for one in attachments):
+            return NotUnderstood(envelope, reason("D2R-CNT01", detail="unsafe"), attachments)
+        if _is_archive(attachments):
+            return _archives(envelope, attachments, shop, limits)
+        kinds = [kind_of(one) for one in attachments]
+        if "hl7" in kinds:
+            return _messages(envelope, attachments, shop)
+        if "cda" in kinds:
+            return _loose(envelope, attachments)
+        if closed_parts(body):
+            return NotUnderstood(envelope, reason("D2R-CNT01", detail="closed"), attachments)
+        return read_plain(envelope, attachments, words_of(file, body))
     except ApicryptFoundError:
         return NotUnderstood(envelope, reason("D2R-APZ01"))
     except DepositRefusedError as refused:
@@ -93,6 +119,7 @@ def _envelope(headers: Headers, outer: Headers, return_path: str | None, finding
         subject=subject,
         receipt=receipt,
         findings=findings,
+        answers=message_ids(headers),
     )
 
 
@@ -101,10 +128,13 @@ def _bare(text: str) -> str:
     return text.rpartition("<")[2].partition(">")[0].strip().lower()
 
 
-def _deposit(envelope: Envelope, attachments: tuple[Attachment, ...], shop: Workshop, limits: Limits) -> Request:
+def _is_archive(attachments: tuple[Attachment, ...]) -> bool:
+    return any(one.role == "archive" or looks_like_zip(one) for one in attachments)
+
+
+def _archives(envelope: Envelope, attachments: tuple[Attachment, ...], shop: Workshop, limits: Limits) -> Deposit:
+    """The way of MSSanté: IHE_XDM.zip, and readable copies beside it (ECO.2.1.1)."""
     archives = [one for one in attachments if one.role == "archive" or looks_like_zip(one)]
-    if not archives:
-        return NotUnderstood(envelope, _without_archive(attachments), attachments)
     opened = [open_archive(one, limits) for one in archives]
     sets = [one for one in opened if is_xdm(one)]
     if not sets:
@@ -113,16 +143,30 @@ def _deposit(envelope: Envelope, attachments: tuple[Attachment, ...], shop: Work
     return Deposit(envelope, found.documents, (*attachments, *found.parts), found.findings)
 
 
-def _without_archive(attachments: tuple[Attachment, ...]) -> Reason:
-    """Why a mail without an archive waits for a person (facts §11 D, acceptance 43, 44)."""
-    for one in attachments:
-        with one.open() as reader:
-            head = reader.read(HEAD)
-        header = hl7_header(head)
-        if header is not None:
-            return reason("D2R-REQ04", detail=header.message_type)
-        if is_hprim(one.name, head):
-            return reason("D2R-REQ03")
-    if not attachments:
-        return reason("D2R-REQ01")
-    return reason("D2R-REQ02", detail=attachments[0].media_type)
+def _messages(envelope: Envelope, attachments: tuple[Attachment, ...], shop: Workshop) -> Request:
+    """One HL7 v2 message, acknowledged whatever becomes of it; the message itself is kept and not passed on."""
+    sources = [one for one in attachments if kind_of(one) == "hl7"]
+    kept = tuple(replace(one, role="source") if one in sources else one for one in attachments)
+    if len(sources) > 1:
+        return NotUnderstood(envelope, reason("D2R-HLM05"), kept)
+    opened = open_hl7(envelope, sources[0])
+    try:
+        return read_hl7(opened, sources[0], kept, shop.file)
+    except DepositRefusedError as refused:
+        return NotUnderstood(opened.envelope, refused.reason, kept)
+
+
+def _loose(envelope: Envelope, attachments: tuple[Attachment, ...]) -> Deposit:
+    """Clinical documents attached without an archive: nothing says more of them than they do themselves."""
+    files = [one for one in attachments if kind_of(one) == "cda"]
+    try:
+        headers = [(header_of(one), one) for one in files]
+    except XmlRefusedError as refused:
+        raise DepositRefusedError(reason(refused.code, detail=refused.detail)) from None
+    documents = tuple(
+        document_from(header, type_of(header, None), one, Said(), findings=("without-metadata",))
+        for header, one in headers
+    )
+    check_one_patient(documents, {ins_of(one.patient) for one in documents})
+    check_each_once(documents)
+    return Deposit(envelope, documents, attachments, ("without-metadata",))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
 from dcc.mailbox.records import Account
+from dcc.router.hprim import HprimPatient
 from dcc.router.reasons import Reason
 
 CHUNK = 1 << 18
@@ -27,7 +28,7 @@ class Attachment:
     media_type: str
     size: int  # of the decoded bytes
     sha256: str  # of the decoded bytes, hex
-    role: str  # "attachment" | "archive" | "document"
+    role: str  # "attachment" | "archive" | "document" | "inline": a picture of the text, never a document
     file: Viewable = field(repr=False, compare=False)
     start: int = 0
 
@@ -119,13 +120,27 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Application:
+    """The header of an HL7 v2 message that its acknowledgement answers: names of software, never of a patient."""
+
+    control_id: str  # MSH-10
+    event: str  # T02, R01, …
+    version: str  # MSH-12
+    sender: str  # MSH-3
+    facility: str  # MSH-4
+    flags: tuple[str, ...] = ()  # MetaDMPMSS flags that are set (facts/clinical.md §5)
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
     """The headers of a request that routing uses; the protected ones count (RFC 9788)."""
 
     message_id: str | None
-    subject: str | None  # protected or wrapped subject; read for a folder reference only
+    subject: str | None  # protected or wrapped subject; read for a reference and a keyword, never for an identity
     receipt: Receipt | None
     findings: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()  # Message-IDs of In-Reply-To and References (RFC 5322 §3.6.4)
+    application: Application | None = None  # the HL7 message inside, to be acknowledged
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +151,34 @@ class Deposit:
     documents: tuple[DepositedDocument, ...]
     attachments: tuple[Attachment, ...]  # every decoded attachment as received, the archive too
     findings: tuple[str, ...] = ()
+    differs: tuple[str, ...] = ()  # traits in which an HL7 message and the document inside it differ
+
+
+@dataclass(frozen=True, slots=True)
+class PlainDeposit:
+    """Files without a clinical document around them: the folder is named by the mail, the type by a keyword.
+
+    `why` is the reason for which only a person may file them (HPRIM: facts/clinical.md §6).
+    """
+
+    envelope: Envelope
+    files: tuple[Attachment, ...]
+    attachments: tuple[Attachment, ...]
+    types: tuple[tuple[str, str], ...] = ()  # (code, system) of the keywords found: one is an answer
+    matricules: tuple[str, ...] = ()  # well-formed matricules in words and names: they must be the folder's
+    why: Reason | None = None
+    patients: tuple[HprimPatient, ...] = ()  # as a legacy file names them, for a person's eyes only
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A request to delete one filed document (HL7 ORC CA, T04): marked, no longer served, its trace kept."""
+
+    envelope: Envelope
+    patient: PatientIdentity
+    targets: tuple[str, ...]  # ids that may be meant, the most explicit first
+    attachments: tuple[Attachment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +201,7 @@ class NotUnderstood:
     attachments: tuple[Attachment, ...] = ()
 
 
-Request = Deposit | Report | NotUnderstood
+Request = Deposit | PlainDeposit | Deletion | Report | NotUnderstood
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from dcc.mailbox import documents as store
 from dcc.mailbox.records import Account, Document, DocumentStatus, Folder
+from dcc.router import oids
 from dcc.router.decision import PlannedDocument
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import DepositedDocument, Sender
@@ -19,6 +20,7 @@ class Resolved:
 
     new: tuple[PlannedDocument, ...]
     known: tuple[Document, ...]
+    masks_differ: bool = False  # a document already there comes again with other masks: for a person
 
 
 def resolve(
@@ -32,6 +34,8 @@ def resolve(
         if existing is not None:
             if existing.digest != one.digest:
                 return reason("D2R-DUP01")
+            if existing.status is DocumentStatus.DELETED:
+                return reason("D2R-DEL02")
             known.append(existing)
             continue
         if one.replaces is None:
@@ -42,7 +46,13 @@ def resolve(
         if why is not None:
             return why
         new.append(PlannedDocument(one, supersedes=replaced))
-    return Resolved(tuple(new), tuple(known))
+    asked = {one.unique_id: _masks(one.confidentiality) for one in deposited}
+    return Resolved(tuple(new), tuple(known), any(asked[one.unique_id] != _masks(one.confidentiality) for one in known))
+
+
+def _masks(codes: tuple[str, ...]) -> frozenset[str]:
+    """JDV_J08: the marks that hide a document from somebody."""
+    return oids.MASK_CODES & set(codes)
 
 
 def check_replacement(new: DepositedDocument, old: Document | None, account: Account, sender: Sender) -> Reason | None:
@@ -58,12 +68,16 @@ def check_replacement(new: DepositedDocument, old: Document | None, account: Acc
         else old.author_id in {one.id for one in new.authors}
     )
     # What the document claims is not enough: the signer answers for it too
+    return None if same_author and may_change(old, account, sender) else reason("901")
+
+
+def may_change(old: Document, account: Account, sender: Sender) -> bool:
+    """Whether this signer is the document's depositor, its author, or of the author's structure (ANS 901)."""
     structures = {sender.structure, account.structure}
     if account.kind == "organisation":
         structures.add(account.national_id)
-    entitled = (
+    return (
         account.id == old.depositor
         or account.national_id == old.author_id
         or (old.author_structure is not None and old.author_structure in structures)
     )
-    return None if same_author and entitled else reason("901")

@@ -17,6 +17,7 @@ from dcc.router.metadata_write import EntryDraft, SubmissionDraft, write_metadat
 
 FOLDER = "IHE_XDM/SUBSET01"
 COMPRESS_BELOW = 64 << 10  # bytes: base64 inside a large CDA hardly shrinks and costs far more than it saves
+LEVEL = 1  # base64 shrinks by a quarter at any level
 Chunks = Callable[[], Iterable[bytes]]
 
 
@@ -51,10 +52,14 @@ class XdmSubmission:
 
 
 def write_xdm(out: BinaryIO, documents: Sequence[XdmDocument], submission: XdmSubmission) -> None:
-    """Write the archive in one pass; `out` need not be seekable. METADATA comes last: it holds size and SHA-1."""
+    """Write the archive in one pass; METADATA comes last: it holds size and SHA-1.
+
+    `out` need not be seekable; everything is compressed then, since readers that stream accept a length behind the
+    data for compressed entries only (APPNOTE §4.4.4).
+    """
     moment = submission.at.timetuple()[:6]
     entries: list[EntryDraft] = []
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, compresslevel=LEVEL) as archive:
         _add(archive, "README.TXT", (README.encode(),), 0, moment)
         _add(archive, "INDEX.HTM", (_index(len(documents)).encode(),), 0, moment)
         for number, one in enumerate(documents, 1):
@@ -108,7 +113,8 @@ def _add(
     entry = zipfile.ZipInfo(name, (max(1980, year), month, day, hour, minute, second))
     entry.create_system = 3
     entry.external_attr = 0o100600 << 16
-    entry.compress_type = zipfile.ZIP_DEFLATED if size < COMPRESS_BELOW else zipfile.ZIP_STORED
+    compress = size < COMPRESS_BELOW or not _seekable(archive)
+    entry.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     digest = hashlib.sha1(usedforsecurity=False)  # XDS.b document entries carry SHA-1
     written = 0
     entry.file_size = size
@@ -118,6 +124,11 @@ def _add(
             written += len(block)
             target.write(block)
     return digest.hexdigest(), written
+
+
+def _seekable(archive: zipfile.ZipFile) -> bool:
+    """Whether the length can be written before the data: zipfile wraps what cannot be told its place."""
+    return hasattr(archive.fp, "seek")
 
 
 README = (

@@ -213,7 +213,7 @@ def test_anchors(cast: Cast, opened: Open, crls: list[str], tmp_path: Path) -> N
     told = outcome(opened(mail, *crls, "--environment", "production"))
     assert told == (1, "refused", "D2R-CRD02", False)  # a test card, and we were told that this is no test
     (tmp_path / "other.pem").write_bytes(throwaway.pem(throwaway.root()))
-    done = opened(mail, *crls, "--trust", str(tmp_path / "other.pem"))
+    done = opened(mail, *crls, "--trust", str(tmp_path / "other.pem"), "--environment", "test")
     assert outcome(done) == (1, "refused", "D2R-SIG03", False)
     whole = b"".join((cast.directory / path).read_bytes() for path in cast.told["anchors"])
     (tmp_path / "all.pem").write_bytes(whole)
