@@ -11,15 +11,15 @@ from itertools import product
 from pathlib import Path
 
 from dcc.cards.verdict import Verdict
-from dcc.mailbox.records import AccountState, ConsentState
-from dcc.router.permission import Act, Assurance, Mandated, Opposed, Permitted, Situation, permitted
+from dcc.mailbox.records import AccountState
+from dcc.router.permission import Act, Assurance, FolderState, Mandated, Opposed, Permitted, Situation, permitted
 from dcc.router.reasons import Reason
 from dcc.router.roles import Role
 
 ROOT = Path(__file__).resolve().parents[1]
 BEST = Situation(
     same_network=True, card="VALID", account=AccountState.VALIDATED, role=Role.PROFESSIONAL, assurance=Assurance.CARD,
-    nomad_reads=True, consent=ConsentState.GIVEN, opposed=Opposed.NO, mandated=Mandated.IN_FORCE, type_allowed=True,
+    nomad_reads=True, folder=FolderState.GIVEN, opposed=Opposed.NO, mandated=Mandated.IN_FORCE, type_allowed=True,
     type_code="34794-8",
 )  # fmt: skip
 VALUES: dict[str, tuple[object, ...]] = {
@@ -29,14 +29,14 @@ VALUES: dict[str, tuple[object, ...]] = {
     "role": tuple(Role),
     "assurance": tuple(Assurance),
     "nomad_reads": (True, False),
-    "consent": (ConsentState.GIVEN, ConsentState.NONE, ConsentState.WITHDRAWN),
+    "folder": tuple(FolderState),
     "opposed": tuple(Opposed),
     "mandated": tuple(Mandated),
     "type_allowed": (True, False),
 }
 TITLES = {
     "card": "carte", "same_network": "réseau du dossier", "account": "compte", "role": "rôle",
-    "assurance": "niveau de certitude", "nomad_reads": "lecture en mode nomade permise", "consent": "consentement",
+    "assurance": "niveau de certitude", "nomad_reads": "lecture en mode nomade permise", "folder": "consentement et état du dossier",
     "opposed": "opposition", "mandated": "mandat", "type_allowed": "type permis à la profession",
 }  # fmt: skip
 HEAD = """# Who may feed and read a folder (droits)

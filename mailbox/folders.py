@@ -96,6 +96,14 @@ def list_folders(conn: Connection) -> list[Folder]:
     return [_folder(row) for row in conn.execute(select(folders).order_by(folders.c.created_at, folders.c.id))]
 
 
+def close_folder(conn: Connection, folder_id: str, *, at: datetime) -> bool:
+    """Close one folder for good; False when it is closed already, or not there."""
+    done = conn.execute(
+        update(folders).where(folders.c.id == folder_id, folders.c.closed_at.is_(None)).values(closed_at=at)
+    )
+    return done.rowcount == 1
+
+
 def record_consent(
     conn: Connection,
     folder_id: str,

@@ -151,6 +151,7 @@ class Folder:
     created_at: datetime
     consent: ConsentState
     consent_at: datetime | None = None
+    closed_at: datetime | None = None  # closed for good: nothing is filed or read any more, the trace stays
 
 
 class MandateOrigin(StrEnum):

@@ -90,6 +90,7 @@ folders = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("consent", String(12), nullable=False),
     Column("consent_at", UtcDateTime),
+    Column("closed_at", UtcDateTime),
 )
 
 consents = Table(

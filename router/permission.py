@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dcc.mailbox.records import AccountState, ConsentState
+from dcc.mailbox.records import AccountState
 from dcc.router.reasons import Reason, reason
 from dcc.router.roles import CONTENT, Role
 from dcc.router.sender import CARD_REASONS
@@ -30,6 +30,15 @@ class Assurance(StrEnum):
     PASSWORD = "password"  # noqa: S105  the name of a level, not a secret
 
 
+class FolderState(StrEnum):
+    """Whether a folder takes and gives documents: the patient's consent, and whether it is closed."""
+
+    GIVEN = "given"
+    NONE = "none"
+    WITHDRAWN = "withdrawn"
+    CLOSED = "closed"
+
+
 class Mandated(StrEnum):
     """Whether a mandate (mandat) carries the act."""
 
@@ -47,6 +56,9 @@ class Opposed(StrEnum):
     TYPE = "type"
 
 
+SHUT = {FolderState.NONE: "D2R-CNS01", FolderState.WITHDRAWN: "D2R-CNS02", FolderState.CLOSED: "D2R-FLD01"}
+
+
 @dataclass(frozen=True, slots=True)
 class Situation:
     """Everything that decides, as values; `card` is the name of a `cards` verdict."""
@@ -57,7 +69,7 @@ class Situation:
     role: Role
     assurance: Assurance
     nomad_reads: bool  # whether the network lets nomad authentication read
-    consent: ConsentState
+    folder: FolderState
     opposed: Opposed
     mandated: Mandated
     type_allowed: bool  # the matrix of types by profession
@@ -91,8 +103,8 @@ def _who(act: Act, on: Situation) -> Reason | None:
 
 
 def _folder(on: Situation) -> Reason | None:
-    if on.consent is not ConsentState.GIVEN:  # mission S15: consent is a precondition
-        return reason("D2R-CNS02" if on.consent is ConsentState.WITHDRAWN else "D2R-CNS01")
+    if on.folder is not FolderState.GIVEN:  # mission S15: consent is a precondition
+        return reason(SHUT[on.folder])
     if on.opposed is Opposed.PERSON:  # CSP L1110-4 IV: an opposition beats any mandate
         return reason("D2R-OPP01")
     if on.opposed is Opposed.TYPE:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dcc.mailbox.records import Account, Delegation, Folder, Mandate, Opposition
-from dcc.router.permission import Assurance, Mandated, Opposed, Situation
+from dcc.router.permission import Assurance, FolderState, Mandated, Opposed, Situation
 from dcc.router.rights import held_by
 from dcc.router.roles import role_of
 
@@ -94,7 +94,7 @@ def situation_of(
         role=role_of(account),
         assurance=assurance,
         nomad_reads=nomad_reads,
-        consent=folder.consent,
+        folder=FolderState.CLOSED if folder.closed_at is not None else FolderState(folder.consent.value),
         opposed=opposed[0],
         mandated=basis.mandated,
         type_allowed=type_allowed,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from dcc.mailbox.records import Account, AccountState, ConsentState
-from dcc.router.permission import Act, Assurance, Mandated, Opposed, Permitted, Situation, permitted
+from dcc.mailbox.records import Account, AccountState
+from dcc.router.permission import Act, Assurance, FolderState, Mandated, Opposed, Permitted, Situation, permitted
 from dcc.router.reasons import table
 from dcc.router.roles import Role, role_of
 
@@ -39,7 +39,7 @@ def conditions(act: Act, on: Situation) -> dict[str, bool]:
         "role": on.role not in {Role.ADMINISTRATOR, Role.IDENTITY_OFFICER, Role.OPERATOR},
         "assurance": on.assurance is Assurance.CARD
         or (on.assurance is Assurance.NOMAD and act is Act.READ and on.nomad_reads),
-        "consent": on.consent is ConsentState.GIVEN,
+        "consent": on.folder is FolderState.GIVEN,
         "opposition": on.opposed is Opposed.NO,
         "mandate": on.mandated is Mandated.IN_FORCE,
         "type": on.type_allowed,
@@ -48,7 +48,7 @@ def conditions(act: Act, on: Situation) -> dict[str, bool]:
 
 BLAMES = {
     "D2R-ACC01": {"network", "account"}, "D2R-ROL01": {"role"}, "D2R-ASR01": {"assurance"},
-    "D2R-ASR02": {"assurance"}, "D2R-CNS01": {"consent"}, "D2R-CNS02": {"consent"}, "D2R-OPP01": {"opposition"},
+    "D2R-ASR02": {"assurance"}, "D2R-CNS01": {"consent"}, "D2R-CNS02": {"consent"}, "D2R-FLD01": {"consent"}, "D2R-OPP01": {"opposition"},
     "D2R-OPP02": {"opposition"}, "D2R-MAN01": {"mandate"}, "D2R-MAN02": {"mandate"}, "D2R-MAN03": {"mandate"},
     "D2R-TYP02": {"type"}, "D2R-TYP03": {"type"},
 }  # fmt: skip
@@ -72,7 +72,7 @@ def test_every_combination(pages: Any) -> None:
     assert set(told) <= set(table())
     # one professional role of four that see content, two nomad settings with the card, one nomad reading: 3 ways to read
     assert answers["yes"] == 4 * 2 + 4 * 3
-    assert sum(answers.values()) == 2 * 11 * 2 * 5 * 7 * 3 * 2 * 3 * 3 * 4 * 2
+    assert sum(answers.values()) == 2 * 11 * 2 * 5 * 7 * 3 * 2 * 4 * 3 * 4 * 2
 
 
 @pytest.mark.parametrize("act", list(Act))

@@ -1,4 +1,4 @@
-"""Delegations, one-time tokens and consent forms; registration address and nomad reading of a network."""
+"""Delegations, one-time tokens and consent forms; registration and nomad reading of a network; closed folders."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def upgrade() -> None:
         networks.add_column(sa.Column("registration", sa.Text(), nullable=True))
         networks.add_column(sa.Column("nomad_reads", sa.Boolean(), nullable=False, server_default=sa.true()))
         networks.create_unique_constraint("uq_networks_registration", ["registration"])
+    op.add_column("folders", sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True))
     op.create_table(
         "delegations",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -70,6 +71,8 @@ def downgrade() -> None:
     op.drop_table("consent_forms")
     op.drop_table("tokens")
     op.drop_table("delegations")
+    with op.batch_alter_table("folders") as folders:
+        folders.drop_column("closed_at")
     with op.batch_alter_table("networks") as networks:
         networks.drop_constraint("uq_networks_registration", type_="unique")
         networks.drop_column("nomad_reads")

@@ -1,0 +1,269 @@
+"""What people decide about accounts, folders and rights, as values; each is written in the transaction that records it.
+
+A change says what must be, and what it rests on: where that is no longer so when it is written, `ChangeLost` is raised
+and nothing is changed. The audit tag of each is `<who>:<subject>:<action>`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, update
+
+from dcc.mailbox import consentforms, delegations, folders, people, tokens
+from dcc.mailbox.records import (
+    Account,
+    AccountState,
+    ConsentForm,
+    ConsentState,
+    Delegation,
+    Folder,
+    Mandate,
+    Network,
+    Patient,
+    Token,
+)
+from dcc.mailbox.schema import accounts
+
+
+class ChangeLost(Exception):
+    """Somebody else was first: what the change rested on is not so any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAdded:
+    """A network joins the platform (mission S1)."""
+
+    network: Network
+    form: ConsentForm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRequested:
+    """Somebody asks to take part; the identity is the card's (mission S11)."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class AccountMoved:
+    """An account goes from one of some states to another."""
+
+    account: str
+    before: tuple[AccountState, ...]
+    after: AccountState
+
+
+@dataclass(frozen=True, slots=True)
+class CardSeen:
+    """Another certificate of the same holder was used: a renewed card keeps the account."""
+
+    account: str
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOpened:
+    """A folder with its consent and the mandate of its creator (mission S15, S16); `patient` only when new."""
+
+    folder: Folder
+    patient: Patient | None
+    mandate: Mandate
+    form_version: str
+    collected_by: str
+    proof: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderClosed:
+    """A folder is closed for good: nothing is filed or read any more, the trace stays."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentChanged:
+    """Consent given or withdrawn, with its form, who collected it, and the proof (a document or a message)."""
+
+    folder: str
+    state: ConsentState
+    form_version: str | None
+    collected_by: str
+    proof: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MandateGranted:
+    """A mandate, to an account or a structure."""
+
+    mandate: Mandate
+
+
+@dataclass(frozen=True, slots=True)
+class MandateRevoked:
+    """A mandate ends at once."""
+
+    mandate: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationGiven:
+    """A mandated professional lets a secretary act."""
+
+    delegation: Delegation
+
+
+@dataclass(frozen=True, slots=True)
+class DelegationRevoked:
+    """A delegation ends at once."""
+
+    delegation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opposed:
+    """The patient is opposed to a person or to a document type."""
+
+    folder: str
+    account: str | None
+    type_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OppositionLifted:
+    """The patient takes an opposition back."""
+
+    opposition: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsed:
+    """A one-time secret is used up, together with what it allowed."""
+
+    token: Token
+    message: str | None
+
+
+Change = (
+    NetworkAdded | AccountRequested | AccountMoved | CardSeen | FolderOpened | FolderClosed | ConsentChanged | MandateGranted
+    | MandateRevoked | DelegationGiven | DelegationRevoked | Opposed | OppositionLifted | TokenUsed
+)  # fmt: skip
+
+
+def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0912  one line for each change
+    """Write one change. Raises ChangeLost where what it rests on is not so any more."""
+    match change:
+        case NetworkAdded(network, form):
+            people.add_network(conn, network)
+            if form is not None:
+                consentforms.add(conn, form)
+        case AccountRequested(account):
+            people.add_account(conn, account)
+        case AccountMoved(account_id, before, after):
+            _move(conn, account_id, before, after)
+        case CardSeen(account_id, certificate):
+            people.set_card(conn, account_id, certificate)
+        case FolderOpened():
+            _open(conn, change, at)
+        case FolderClosed(folder_id):
+            _must(folders.close_folder(conn, folder_id, at=at))
+        case ConsentChanged():
+            folders.record_consent(
+                conn, change.folder, state=change.state, at=at, form_version=change.form_version,
+                collected_by=change.collected_by, proof=change.proof,
+            )  # fmt: skip
+        case MandateGranted(mandate):
+            folders.add_mandate(conn, mandate)
+        case MandateRevoked(mandate_id):
+            _must(folders.revoke_mandate(conn, mandate_id, at=at))
+        case DelegationGiven(delegation):
+            delegations.add(conn, delegation)
+        case DelegationRevoked(delegation_id):
+            _must(delegations.revoke(conn, delegation_id, at=at))
+        case Opposed(folder, account, type_code):
+            folders.add_opposition(conn, folder=folder, account=account, type_code=type_code, at=at)
+        case OppositionLifted(opposition):
+            _must(folders.remove_opposition(conn, opposition))
+        case TokenUsed(token, message):
+            _must(tokens.use(conn, token, now=at, message=message))
+
+
+ACTIONS: dict[type, str] = {
+    NetworkAdded: "network:added", AccountRequested: "account:requested", CardSeen: "account:card_seen",
+    FolderOpened: "folder:opened", FolderClosed: "folder:closed", MandateGranted: "mandate:granted", MandateRevoked: "mandate:revoked",
+    DelegationGiven: "delegation:given", DelegationRevoked: "delegation:revoked", Opposed: "opposition:added",
+    OppositionLifted: "opposition:removed", TokenUsed: "token:used",
+}  # fmt: skip
+
+
+def action_of(change: Change) -> str:
+    """`subject:action` of a change, for the audit."""
+    match change:
+        case AccountMoved(_, _, after):
+            return f"account:{after.value}"
+        case ConsentChanged(_, state):
+            return f"consent:{state.value}"
+    return ACTIONS[type(change)]
+
+
+def about(change: Change) -> tuple[str | None, dict[str, str]]:
+    """(folder, ids) of a change, for the audit: never an identity."""
+    match change:
+        case NetworkAdded(network):
+            return None, {"network": network.id}
+        case AccountRequested(account):
+            return None, {"account": account.id, "network": account.network}
+        case AccountMoved(account_id) | CardSeen(account_id):
+            return None, {"account": account_id}
+        case FolderOpened(folder, _, mandate):
+            return folder.id, {"mandate": mandate.id, "form": change.form_version, "proof": change.proof or ""}
+        case FolderClosed(folder_id):
+            return folder_id, {}
+        case ConsentChanged(folder_id, _, form, _, proof):
+            return folder_id, {"form": form or "", "proof": proof or ""}
+        case MandateGranted(mandate):
+            return mandate.folder, {
+                "mandate": mandate.id, "account": mandate.account or "", "structure": mandate.structure or "",
+                "origin": mandate.origin.value, "grade": mandate.proof_grade or "",
+            }  # fmt: skip
+        case MandateRevoked(mandate_id, folder_id):
+            return folder_id, {"mandate": mandate_id}
+        case DelegationGiven(delegation):
+            return None, {
+                "delegation": delegation.id, "secretary": delegation.secretary, "professional": delegation.professional
+            }  # fmt: skip
+        case DelegationRevoked(delegation_id):
+            return None, {"delegation": delegation_id}
+        case Opposed(folder_id, account, type_code):
+            return folder_id, {"account": account or "", "type": type_code or ""}
+        case OppositionLifted(opposition, folder_id):
+            return folder_id, {"opposition": opposition}
+        case TokenUsed(token):
+            return token.folder, {"purpose": token.purpose, "account": token.account or ""}
+
+
+def _move(conn: Connection, account_id: str, before: tuple[AccountState, ...], after: AccountState) -> None:
+    states = [state.value for state in before]
+    done = conn.execute(
+        update(accounts).where(accounts.c.id == account_id, accounts.c.state.in_(states)).values(state=after.value)
+    )
+    _must(done.rowcount == 1)
+
+
+def _open(conn: Connection, change: FolderOpened, at: datetime) -> None:
+    if change.patient is not None:
+        folders.add_patient(conn, change.patient)
+    folders.add_folder(conn, change.folder)
+    folders.record_consent(
+        conn, change.folder.id, state=ConsentState.GIVEN, at=at, form_version=change.form_version,
+        collected_by=change.collected_by, proof=change.proof,
+    )  # fmt: skip
+    folders.add_mandate(conn, change.mandate)
+
+
+def _must(done: bool) -> None:
+    if not done:
+        raise ChangeLost("somebody else was first")
