@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from dcc.gateway.metrics import Metrics
 from dcc.gateway.relaying import Rejected, Relay, Sent, TryLater, Uncertain
 from dcc.gateway.services import Services
 from dcc.mailbox import outbox
+from dcc.mailbox.database import DatabaseFull, DatabaseGone
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState
 from dcc.mailbox.snapshot import Snapshot
 from dcc.mailbox.spool import fsync_directory
@@ -34,7 +37,6 @@ from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile, seal
 from dcc.smime.signer import key_signer
 
-LEASE = timedelta(minutes=15)
 BATCH = 8  # mails claimed at a time: one commit for the claim of a whole deposit's mails
 SWEEP = timedelta(seconds=30)  # how often broken sendings are looked for
 LONGEST_DELAY = timedelta(hours=4)
@@ -91,25 +93,70 @@ class Announcer:
         self._signer = key_signer(services.keys.signing)
         self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
         self._swept: datetime | None = None
+        self._lease = timedelta(seconds=services.settings.relay.lease_seconds)
+        self._unwritten: deque[Callable[[], None]] = deque()
+        self._finishing = threading.Event()
+
+    def finish(self) -> None:
+        """The gateway ends: the mail being sent is finished, those that were only claimed are given back."""
+        self._finishing.set()
+
+    def close(self) -> None:
+        """This thread sends no more."""
+        self._relay.close()
 
     def run_once(self, limit: int = BATCH) -> int:
         """Claim due mails and bring each as far as it goes; returns how many were claimed."""
+        self._write_late()
         now = self._clock()
         with self._services.database.begin() as conn:
             if self._swept is None or now - self._swept >= SWEEP:
                 self._swept = now
                 for lost in outbox.interrupted(conn, now=now):
                     self._audit(conn, lost, "uncertain", "interrupted", now)
-            claimed = outbox.claim_due(conn, now=now, lease=LEASE, limit=limit)
+            claimed = outbox.claim_due(
+                conn, now=now, lease=self._lease, limit=limit, owner=self._services.owner
+            )  # fmt: skip
+        if not claimed:
+            self._relay.rest()
+        waiting = deque(claimed)
         settled: list[_Done] = []
-        for _, mails in groupby(claimed, key=lambda one: one.message):
-            for delivery, plan in self._plans(list(mails)):
-                done = self._guarded(delivery, plan)
-                if done is not None:
-                    settled.append(done)
-        if settled:
-            self._settle(settled)
+        try:
+            for _, mails in groupby(claimed, key=lambda one: one.message):
+                for delivery, plan in self._plans(list(mails)):
+                    if self._finishing.is_set():
+                        break
+                    waiting.popleft()
+                    done = self._guarded(delivery, plan)
+                    if done is not None:
+                        settled.append(done)
+        finally:
+            if settled:
+                self._write_down(partial(self._settle, settled))
+            for one in waiting:
+                self._write_down(partial(self._give_back, one))
         return len(claimed)
+
+    def _write_down(self, record: Callable[[], None]) -> None:
+        """What came of a mail is known to us alone: it is written as soon as the store is back (I1)."""
+        try:
+            record()
+        except (DatabaseGone, DatabaseFull):
+            self._unwritten.append(record)
+            raise
+
+    def _write_late(self) -> None:
+        while self._unwritten:
+            try:
+                record = self._unwritten.popleft()
+            except IndexError:
+                return  # another thread was quicker
+            self._write_down(record)
+
+    def _give_back(self, delivery: Delivery) -> None:
+        """Claimed, and nothing of it begun: due again now."""
+        with self._services.database.begin() as conn:
+            outbox.retry_later(conn, delivery.id, due=delivery.due, attempt=delivery.attempts)
 
     def _plans(self, mails: Sequence[Delivery]) -> list[tuple[Delivery, _Plan]]:
         """Rights and content of the mails of one message, read in one moment of the store (I4)."""
@@ -121,9 +168,7 @@ class Announcer:
     def _plan(self, delivery: Delivery, composing: Composing, judge: CardJudge) -> _Plan:
         now = self._clock()
         try:
-            why = still_allowed(
-                delivery, store=composing.store, now=now, judge=judge, matrix=self._services.matrix
-            )
+            why = still_allowed(delivery, store=composing.store, now=now, judge=judge, matrix=self._services.matrix)
             if why is not None and why.outcome != "notice":
                 return _Plan(why)
             kind = delivery.kind if why is None else "notice"
@@ -177,14 +222,19 @@ class Announcer:
         directory = self._services.outbox_directory
         aside, path = directory / f"{delivery.id}.part", directory / f"{delivery.id}.eml"
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb", 1 << 18) as out:
-            seal(
-                composed.headers, composed.content, composed.content_headers, signer=self._signer,
-                recipient=composed.encrypt_to, profile=self._profile, out=out, random_bytes=self._services.random_bytes,
-            )  # fmt: skip
-            out.flush()
-            os.fsync(out.fileno())
-        aside.rename(path)
+        try:
+            with os.fdopen(handle, "wb", 1 << 18) as out:
+                seal(
+                    composed.headers, composed.content, composed.content_headers, signer=self._signer,
+                    recipient=composed.encrypt_to, profile=self._profile, out=out,
+                    random_bytes=self._services.random_bytes,
+                )  # fmt: skip
+                out.flush()
+                os.fsync(out.fileno())
+            aside.rename(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)  # on a full disk every octet counts
+            raise
         if not self._relay.idempotent:
             fsync_directory(directory)  # elsewhere a lost name is harmless: the mail is sealed again
         return path
@@ -196,8 +246,11 @@ class Announcer:
         """
         if not self._relay.idempotent:
             with self._services.database.begin() as conn:
+                if not outbox.mark_started(
+                    conn, delivery.id, now=self._clock(), lease=self._lease, attempt=delivery.attempts
+                ):
+                    return None  # we were slower than our lease: it is another worker's now
                 _fix(conn, delivery, path, message_id)
-                outbox.mark_started(conn, delivery.id, now=self._clock())
             delivery, message_id = replace(delivery, message_id=message_id or delivery.message_id), None
             checkpoint("after-started")
         outcome = self._relay.send(
@@ -205,12 +258,12 @@ class Announcer:
         )
         checkpoint("after-relay")
         if isinstance(outcome, TryLater):
-            self._later(delivery, outcome.code)
+            self._write_down(partial(self._later, delivery, outcome.code))
             return None
         done = _Done(delivery, path, message_id, outcome)
         if self._relay.idempotent:
             return done
-        self._settle([done])
+        self._write_down(partial(self._settle, [done]))
         return None
 
     def _settle(self, mails: Sequence[_Done]) -> None:
@@ -248,13 +301,15 @@ class Announcer:
         jitter = 0.75 + self._services.random_bytes(1)[0] / 512
         delay = timedelta(seconds=relay.retry_seconds * 2 ** min(max(delivery.attempts, 1) - 1, 10) * jitter)
         with self._services.database.begin() as conn:
-            outbox.retry_later(conn, delivery.id, due=now + min(delay, LONGEST_DELAY))
+            outbox.retry_later(
+                conn, delivery.id, due=now + min(delay, LONGEST_DELAY), attempt=delivery.attempts
+            )  # fmt: skip
 
     def _defer(self, delivery: Delivery, now: datetime) -> None:
         """Could not be found out whether the reader's card is good: not sent, looked at again (I10)."""
         delay = timedelta(seconds=self._services.settings.worker.revocation_retry_seconds)
         with self._services.database.begin() as conn:
-            outbox.retry_later(conn, delivery.id, due=now + delay)
+            outbox.retry_later(conn, delivery.id, due=now + delay, attempt=delivery.attempts)
 
     def _withhold(self, delivery: Delivery, why: Reason, now: datetime) -> None:
         with self._services.database.begin() as conn:

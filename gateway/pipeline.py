@@ -41,17 +41,27 @@ class Pipeline:
     def __init__(self, services: Services, clock: Callable[[], datetime]) -> None:
         self._services = services
         self._clock = clock
+        self._stranded: set[str] = set()  # claimed, and the store failed: given back as soon as it answers
 
     def run_once(self, limit: int = 1) -> int:
         """Claim up to `limit` due messages and bring each to its end; returns how many were claimed."""
         services = self._services
         now = self._clock()
+        stranded = self._stranded.copy()
         with services.database.begin() as conn:
+            for one in stranded:
+                messages.defer(conn, one, until=now)
             claimed = messages.claim(
-                conn, now=now, lease=timedelta(seconds=services.settings.worker.lease_seconds), limit=limit
-            )
-        for message in claimed:
-            self.process(message)
+                conn, now=now, lease=timedelta(seconds=services.settings.worker.lease_seconds), limit=limit,
+                owner=services.owner,
+            )  # fmt: skip
+        self._stranded -= stranded
+        for place, message in enumerate(claimed):
+            try:
+                self.process(message)
+            except BaseException:
+                self._stranded.update(one.id for one in claimed[place:])
+                raise
         return len(claimed)
 
     def process(self, message: Message) -> MessageState:
@@ -66,6 +76,8 @@ class Pipeline:
             return self._set_aside(message, type(error).__name__)
 
     def _process(self, message: Message) -> MessageState:
+        if message.attempts > self._services.settings.worker.attempts:  # it ended the process each time
+            return self._hold(message, "crash", self._clock())
         with Progress.start(message, self._clock()) as progress:
             for name, state, stage in STAGES:
                 begun = time.perf_counter()
@@ -128,5 +140,11 @@ class Pipeline:
                 delay = timedelta(seconds=settings.retry_seconds * 2 ** max(0, current.attempts - 1))
                 messages.defer(conn, message.id, until=now + delay)
                 return current.state
-        with Progress.start(current, now) as progress:
-            return settle(self._services, progress, Ended.held(reason("D2R-SYS01", kind=kind)), now)
+        return self._hold(current, kind, now)
+
+    def _hold(self, message: Message, kind: str, now: datetime) -> MessageState:
+        with Progress.start(message, now) as progress:
+            ended = Ended.held(reason("D2R-SYS01", kind=kind))
+            state = settle(self._services, progress, ended, now)
+        self._services.count_end(state, ended.code)
+        return state

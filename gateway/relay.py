@@ -3,27 +3,69 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import threading
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import aiosmtplib
 
+from dcc.gateway.relay_data import DataPhase
 from dcc.gateway.relaying import Outcome, Rejected, Relay, Sent, TryLater, Uncertain
-from dcc.gateway.settings import RelaySettings, Settings
+from dcc.gateway.settings import ConfigurationError, RelaySettings, Settings
 from dcc.gateway.sink import Sink
 
 MOST_MESSAGES = 50  # on one connection
 MOST_IDLE = 30.0  # seconds
+QUIT_SECONDS = 5.0
+UNAVAILABLE = 421
+LOST = (aiosmtplib.SMTPException, OSError, TimeoutError)
+ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")  # RFC 2034
+
+Result = TypeVar("Result")
 
 
 def relay_of(settings: Settings) -> Relay:
-    """The relay that the settings name."""
+    """The relay that the settings name. Raises ConfigurationError."""
     if settings.relay.kind == "sink":
         return Sink(settings.path(settings.relay.sink))
     domain = settings.gateway.address.rpartition("@")[2]
-    return SmartHost(settings.relay.model_copy(update={"password": settings.relay_password}), domain)
+    relay = settings.relay.model_copy(update={"password": settings.relay_password})
+    return SmartHost(relay, domain, tls_context(settings))
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext:
+    """How the next host is verified, and with which certificate we present ourselves. Raises ConfigurationError."""
+    relay = settings.relay
+    try:
+        authorities = None if relay.authorities is None else str(settings.path(relay.authorities))
+        context = ssl.create_default_context(cafile=authorities)
+    except OSError:
+        raise ConfigurationError([f"relay.authorities : {relay.authorities} est absent ou illisible"]) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # ECO.1
+    if not relay.verify:  # an operator's choice, off by default
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if relay.certificate is not None:
+        key = None if relay.private_key is None else str(settings.path(relay.private_key))
+        try:
+            context.load_cert_chain(str(settings.path(relay.certificate)), key, password="")
+        except OSError:
+            raise ConfigurationError(
+                [f"relay.certificate : {relay.certificate} et sa clé sont absents ou illisibles"]
+            ) from None
+    return context
+
+
+class _UnreachableError(Exception):
+    """The next host does not take anything now; it says nothing about this mail."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class _Connection(threading.local):
@@ -40,70 +82,164 @@ class SmartHost:
 
     idempotent = False
 
-    def __init__(self, settings: RelaySettings, domain: str) -> None:
+    def __init__(self, settings: RelaySettings, domain: str, context: ssl.SSLContext) -> None:
         self._settings = settings
         self._domain = domain
+        self._context = context
         self._own = _Connection()
 
     def send(self, mail: Path, *, sender: str, recipient: str, delivery_id: str) -> Outcome:
-        """Send one mail; the reply to DATA decides."""
+        """Send one mail; the reply to DATA decides. Raises OSError when the file cannot be read."""
         del delivery_id
+        if not recipient.isascii():
+            return Rejected("553 5.6.7")  # RFC 6531 §3.5: we do not ask for SMTPUTF8
+        with mail.open("rb") as octets:
+            return self._run(self._send(octets, sender, recipient))
+
+    def rest(self) -> None:
+        """Nothing to send just now: a connection that was idle for long is closed."""
+        if self._own.client is not None and time.monotonic() - self._own.last > MOST_IDLE:
+            self._run(self._quit())
+
+    def close(self) -> None:
+        """End this thread's connection."""
+        if self._own.runner is not None:
+            if self._own.client is not None:
+                self._run(self._quit())
+            self._own.runner.close()
+            self._own.runner = None
+
+    def _run(self, work: Coroutine[None, None, Result]) -> Result:
         if self._own.runner is None:
             self._own.runner = asyncio.Runner()
-        return self._own.runner.run(self._send(mail, sender, recipient))
+        return self._own.runner.run(work)
 
-    async def _send(self, mail: Path, sender: str, recipient: str) -> Outcome:
+    async def _send(self, octets: BinaryIO, sender: str, recipient: str) -> Outcome:
+        phase: DataPhase | None = None
         try:
-            client = await self._connected()
-            await client.mail(sender)
-            await client.rcpt(recipient)
-        except aiosmtplib.SMTPResponseException as error:
-            await self._drop()
-            return _refusal(error.code)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError):
-            await self._drop()
-            return TryLater("connection")
-        octets = await asyncio.to_thread(mail.read_bytes)  # canonical CRLF: the library must have nothing to change
-        try:
-            await client.data(octets)
-        except aiosmtplib.SMTPResponseException as error:
-            await self._drop()
-            return _refusal(error.code)
-        except (aiosmtplib.SMTPException, OSError, TimeoutError):
-            await self._drop()
-            return Uncertain()  # broken after DATA: it may have arrived, and is not sent again blindly
-        self._own.used += 1
-        self._own.last = time.monotonic()
-        return Sent()
+            async with asyncio.timeout(self._settings.lease_seconds * 0.9):  # after the lease another may take it
+                client = await self._addressed(sender, recipient, octets.seek(0, 2))
+                octets.seek(0)
+                phase = DataPhase(client, self._settings.timeout_seconds)
+                reply = await phase.send(octets)
+            self._own.used += 1
+            self._own.last = time.monotonic()
+            if not phase.ended or reply.code == UNAVAILABLE:
+                self._drop()  # it answered before the end: what it takes for commands is our mail
+            return _outcome(reply.code, reply.message, ended=phase.ended)
+        except _UnreachableError as error:
+            self._drop()
+            return TryLater(error.code)
+        except aiosmtplib.SMTPResponseException as error:  # to MAIL, RCPT, DATA; or a reply that is none
+            await self._reset(error.code)
+            return _outcome(error.code, error.message, ended=phase is not None and phase.ended)
+        except LOST:
+            self._drop()
+            # Once the end of data is handed over it may have arrived, and is not sent again blindly (I1). Before, the
+            # next host may not act on what it has (RFC 5321 §4.1.1.4).
+            return Uncertain() if phase is not None and phase.ended else TryLater("connection")
+        except BaseException:
+            self._drop()  # our own file failed in the middle of DATA: the line must not go on
+            raise
 
-    async def _connected(self) -> aiosmtplib.SMTP:
+    async def _addressed(self, sender: str, recipient: str, size: int) -> aiosmtplib.SMTP:
+        """A connection that has taken sender and recipient; a kept one that was closed meanwhile is replaced."""
+        while True:
+            kept = await self._kept()
+            client = await self._connect() if kept is None else kept
+            try:
+                options = [f"SIZE={size}"] if client.supports_extension("size") else []  # RFC 1870
+                await client.mail(sender, options=options)
+                await client.rcpt(recipient)
+                return client
+            except aiosmtplib.SMTPResponseException as error:
+                if kept is None or error.code != UNAVAILABLE:
+                    raise
+                self._drop()
+            except LOST as error:
+                self._drop()
+                if kept is None:
+                    raise _UnreachableError("connection") from error
+
+    async def _kept(self) -> aiosmtplib.SMTP | None:
         own = self._own
-        if own.client is not None:
-            stale = own.used >= MOST_MESSAGES or time.monotonic() - own.last > MOST_IDLE
-            if not stale:
-                try:
-                    await own.client.noop()
-                    return own.client
-                except (aiosmtplib.SMTPException, OSError, TimeoutError):
-                    own.client = None  # closed meanwhile: a new one is opened
-            await self._drop()
+        if own.client is None:
+            return None
+        if own.used >= MOST_MESSAGES or time.monotonic() - own.last > MOST_IDLE:
+            await self._quit()
+            return None
+        try:
+            await own.client.noop()
+            return own.client
+        except LOST:
+            self._drop()  # closed meanwhile: a new one is opened
+            return None
+
+    async def _connect(self) -> aiosmtplib.SMTP:
         settings = self._settings
-        context = ssl.create_default_context() if settings.verify else ssl._create_unverified_context()  # noqa: S323  an operator's choice, off by default
         client = aiosmtplib.SMTP(
-            hostname=settings.host, port=settings.port, timeout=settings.timeout_seconds, tls_context=context,
+            hostname=settings.host, port=settings.port, timeout=settings.timeout_seconds, tls_context=self._context,
             use_tls=settings.tls == "implicit", start_tls=settings.tls == "starttls", local_hostname=self._domain,
         )  # fmt: skip
-        await client.connect()
-        if settings.username is not None:
-            await client.login(settings.username, settings.password or "")
-        own.client, own.used, own.last = client, 0, time.monotonic()
+        try:
+            await client.connect()
+            await client.ehlo()
+            if settings.username is not None:
+                await client.login(settings.username, settings.password or "")
+        except aiosmtplib.SMTPResponseException as error:  # also a 5xx: it is about us, not about this mail
+            client.close()
+            raise _UnreachableError(_code(error.code, error.message)) from error
+        except LOST as error:
+            client.close()
+            raise _UnreachableError("connection") from error
+        except BaseException:
+            client.close()
+            raise
+        self._own.client, self._own.used, self._own.last = client, 0, time.monotonic()
         return client
 
-    async def _drop(self) -> None:
+    async def _reset(self, code: int) -> None:
+        """The mail was refused; the connection is good for the next one, unless it says otherwise."""
+        client = self._own.client
+        if client is None or code == UNAVAILABLE or not 400 <= code < 600:
+            self._drop()
+            return
+        try:
+            await client.rset()
+            self._own.last = time.monotonic()
+        except LOST:
+            self._drop()
+
+    async def _quit(self) -> None:
+        client, self._own.client = self._own.client, None
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(QUIT_SECONDS):
+                await client.quit()
+        except LOST:
+            self._own.used = 0  # it is gone: nothing was left to say
+        finally:
+            client.close()
+
+    def _drop(self) -> None:
         client, self._own.client = self._own.client, None
         if client is not None:
             client.close()
 
 
-def _refusal(code: int) -> Outcome:
-    return Rejected(str(code)) if code >= 500 else TryLater(str(code))
+def _outcome(code: int, text: str, *, ended: bool) -> Outcome:
+    """What a reply means for the mail. `ended`: the whole of it was handed over before."""
+    if 400 <= code < 500:
+        return TryLater(_code(code, text))
+    if 500 <= code < 600:
+        return Rejected(_code(code, text))
+    if not ended:
+        return TryLater("connection")
+    return Sent() if 200 <= code < 300 else Uncertain()
+
+
+def _code(code: int, text: str) -> str:
+    """The reply's code and enhanced code; never its text, which may quote an address (I3)."""
+    found = ENHANCED.match(text)
+    return str(code) if found is None else f"{code} {found[0]}"

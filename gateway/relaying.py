@@ -41,3 +41,9 @@ class Relay(Protocol):
 
     def send(self, mail: Path, *, sender: str, recipient: str, delivery_id: str) -> Outcome:
         """Send the finished mail in this file to one recipient; never raises for the network's sake."""
+
+    def rest(self) -> None:
+        """Nothing to send just now: close what was idle for long."""
+
+    def close(self) -> None:
+        """This thread sends no more."""

@@ -9,27 +9,24 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import structlog
 
 from dcc.gateway import logs
+from dcc.gateway.alive import Alive
 from dcc.gateway.announce import Announcer
-from dcc.gateway.held import recheck_due
+from dcc.gateway.housekeeping import Housekeeper
 from dcc.gateway.intake import Intake
 from dcc.gateway.metrics import Metrics, start_metrics
 from dcc.gateway.pipeline import Pipeline
 from dcc.gateway.relay import relay_of
-from dcc.gateway.services import Services, load_crls, open_services
-from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.services import Services, open_services
+from dcc.gateway.settings import Settings
 from dcc.gateway.smtp import SmtpDoor, server_context
 from dcc.gateway.worker import WorkerGroup
-from dcc.mailbox import messages, outbox
 
 STEP_SECONDS = 7.0  # the door's sessions, its commits, the workers, the relay: four steps within 30 s
-HOUSEKEEPING_SECONDS = 5.0
-ORPHAN_AGE = timedelta(hours=24)
 log = structlog.get_logger("dcc.serve")
 
 
@@ -62,7 +59,7 @@ async def run(
         with services.database.begin() as conn:
             services.audit.open(conn, utc_now())
         async with AsyncExitStack() as stack:
-            told = await _start(services, roles, stack)
+            told = await start(services, roles, stack)
             _write_ready(settings, told)
             stack.callback(_remove_ready, settings)
             if ready is not None:
@@ -73,7 +70,8 @@ async def run(
     log.info("stopped")
 
 
-async def _start(services: Services, roles: frozenset[str], stack: AsyncExitStack) -> dict[str, object]:
+async def start(services: Services, roles: frozenset[str], stack: AsyncExitStack) -> dict[str, object]:
+    """Start these roles; the stack stops them, in order. Returns what `ready.json` says. Raises CannotListen."""
     settings = services.settings
     metrics = Metrics()
     services.count_end = metrics.count_end
@@ -85,15 +83,21 @@ async def _start(services: Services, roles: frozenset[str], stack: AsyncExitStac
     stack.callback(server.server_close)
     stack.callback(server.shutdown)
     told["metrics"] = address
+    alive = Alive(settings.directory / "run", services.owner)
+    stack.callback(alive.leave)
+    housekeeper = Housekeeper(services, metrics, roles, alive, utc_now)
+    await asyncio.to_thread(housekeeper.take_over)  # before the workers look for work
     if "relay" in roles:
         announcer = Announcer(services, relay_of(settings), utc_now, metrics)
-        stack.push_async_callback(_stop_group, WorkerGroup(
-            "relay", announcer.run_once, services.wake_relay, settings.relay.connections).start())  # fmt: skip
+        stack.push_async_callback(_stop_group, alive, WorkerGroup(
+            "relay", announcer.run_once, services.wake_relay, settings.relay.connections, announcer.close
+        ).start())  # fmt: skip
+        stack.callback(announcer.finish)  # called first
     if "worker" in roles:
         pipeline = Pipeline(services, utc_now)
-        stack.push_async_callback(_stop_group, WorkerGroup(
+        stack.push_async_callback(_stop_group, alive, WorkerGroup(
             "worker", pipeline.run_once, services.wake, settings.worker.threads).start())  # fmt: skip
-    housekeeping = asyncio.create_task(_housekeeping(services, metrics, roles))
+    housekeeping = asyncio.create_task(housekeeper.run())
     stack.callback(housekeeping.cancel)
     if "smtp" in roles:
         tls = None
@@ -111,55 +115,10 @@ async def _start(services: Services, roles: frozenset[str], stack: AsyncExitStac
     return told
 
 
-async def _stop_group(group: WorkerGroup) -> None:
+async def _stop_group(alive: Alive, group: WorkerGroup) -> None:
     if not await asyncio.to_thread(group.stop, STEP_SECONDS):
-        log.error("worker_did_not_stop")  # its message is leased and will be claimed again: nothing is lost
-
-
-async def _housekeeping(services: Services, metrics: Metrics, roles: frozenset[str]) -> None:
-    """Timers that fall due, new opposition lists, orphans, gauges."""
-    while True:
-        try:
-            await asyncio.to_thread(_keep_house, services, metrics, roles)
-        except Exception as error:  # noqa: BLE001
-            # Housekeeping must outlive a database that is gone for a while; the next round tries again.
-            log.error("housekeeping_failed", error=type(error).__name__)  # noqa: TRY400
-        await asyncio.sleep(HOUSEKEEPING_SECONDS)
-
-
-def _keep_house(services: Services, metrics: Metrics, roles: frozenset[str]) -> None:
-    now = utc_now()
-    try:
-        load_crls(services.settings, services.judge.crls)
-    except ConfigurationError as error:
-        log.error("crl_unreadable", count=len(error.problems))  # noqa: TRY400  the other lists and the timers go on
-    if "worker" in roles:
-        recheck_due(services, now)
-    with services.database.read() as conn:
-        by_state = messages.depth_by_state(conn)
-        owed, oldest = outbox.queued(conn)
-    for state, (count, since) in by_state.items():
-        metrics.queue.labels(state=state.value).set(count)
-        metrics.queue_age.labels(state=state.value).set(0 if since is None else (now - since).total_seconds())
-    metrics.outbox.set(owed)
-    metrics.outbox_age.set(0 if oldest is None else (now - oldest).total_seconds())
-    metrics.free_disk.set(services.spool.free_bytes())
-    lists = services.judge.crls.infos()
-    metrics.crl_age.set(max(((now - one.this_update).total_seconds() / 3600 for one in lists), default=0))
-    if "smtp" in roles:
-        _clear_orphans(services, now)
-
-
-def _clear_orphans(services: Services, now: datetime) -> None:
-    """Files that no row names and that nobody was told of: their senders send them again (I1)."""
-    names = list(services.spool.orphans(now - ORPHAN_AGE))
-    if not names:
-        return
-    with services.database.read() as conn:
-        known = messages.known_ids(conn, [Path(name).stem for name in names])
-    for name in names:
-        if Path(name).stem not in known or name.endswith(".part"):
-            services.spool.discard_file(name)
+        alive.unfinished = True
+        log.error("worker_did_not_stop")  # what it holds is taken over once this process has gone: nothing is lost
 
 
 def _write_ready(settings: Settings, told: dict[str, object]) -> None:

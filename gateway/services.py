@@ -24,6 +24,7 @@ from dcc.mailbox.audit import AuditTrail
 from dcc.mailbox.blobs import BlobStore
 from dcc.mailbox.database import Database
 from dcc.mailbox.records import BlobRef, Message, MessageState
+from dcc.mailbox.rows import new_id
 from dcc.mailbox.spool import Spool
 from dcc.router.doctypes import Matrix, default_matrix, load_matrix
 from dcc.smime.limits import Limits
@@ -62,6 +63,7 @@ class Services:
     wake: Wake = field(default_factory=Wake)  # messages to work on
     wake_relay: Wake = field(default_factory=Wake)  # mails to send
     count_end: Ended = _nobody
+    owner: str = field(default_factory=new_id)  # under which this process holds its leases
     matrix: Matrix = field(default_factory=default_matrix)  # types by profession, at filing and at distribution
 
     @property

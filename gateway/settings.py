@@ -137,9 +137,13 @@ class RelaySettings(_WithPassword):
     port: int = Field(default=25, ge=1, le=65535)
     tls: Literal["none", "starttls", "implicit"] = "none"
     verify: bool = True
+    authorities: Path | None = None  # PEM, who vouches for the next host; none: the system's
+    certificate: Path | None = None  # PEM, with its chain, where the next host asks for ours
+    private_key: Path | None = None
     username: str | None = None
     connections: int = Field(default=2, gt=0)
     timeout_seconds: float = Field(default=300, gt=0)
+    lease_seconds: float = Field(default=900, gt=0)  # the longest that one sending may take
     retry_seconds: float = Field(default=300, gt=0)
     expire_seconds: float = Field(default=5 * 86400, gt=0)
 

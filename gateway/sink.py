@@ -36,6 +36,12 @@ class Sink:
         fsync_directory(box / "new")
         return Sent()
 
+    def rest(self) -> None:
+        """Nothing is kept open."""
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
 
 def _copy(mail: Path, aside: Path) -> None:
     with mail.open("rb") as source, aside.open("wb") as target:

@@ -44,10 +44,13 @@ class WorkerGroup:
     `work` returns how many items it did. A failure of the store (database gone) is logged and tried again.
     """
 
-    def __init__(self, name: str, work: Callable[[], int], wake: Wake, count: int) -> None:
+    def __init__(
+        self, name: str, work: Callable[[], int], wake: Wake, count: int, at_end: Callable[[], None] | None = None
+    ) -> None:
         self._name = name
         self._work = work
         self._wake = wake
+        self._at_end = at_end  # called by each thread when it ends
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(count)
@@ -69,6 +72,13 @@ class WorkerGroup:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
+        try:
+            self._until_stopped()
+        finally:
+            if self._at_end is not None:
+                self._at_end()
+
+    def _until_stopped(self) -> None:
         while not self._stopping.is_set():
             seen = self._wake.generation
             try:

@@ -117,8 +117,9 @@ def settle(
 
 
 def defer(conn: Connection, message_id: str, *, until: datetime) -> None:
-    """Give the lease back and look again at `until`."""
-    conn.execute(update(messages).where(messages.c.id == message_id).values(lease_until=None, due=until))
+    """Give the lease back and look again at `until`; a message that has its end keeps it as it is."""
+    mine = update(messages).where(messages.c.id == message_id, messages.c.state.in_(IN_PROGRESS))
+    conn.execute(mine.values(lease_until=None, due=until))
 
 
 def release(conn: Connection, owner: str) -> int:

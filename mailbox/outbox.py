@@ -166,11 +166,15 @@ def mark_withheld(conn: Connection, delivery_id: str, *, reason: str) -> bool:
     )  # fmt: skip
 
 
-def retry_later(conn: Connection, delivery_id: str, *, due: datetime) -> bool:
-    """The next host said later; DATA was not accepted, whatever was believed of a worker that was slow."""
-    return _move(
-        conn, delivery_id, OPEN, state=DeliveryState.QUEUED.value, due=due, lease_until=None, started_at=None
-    )  # fmt: skip
+def retry_later(conn: Connection, delivery_id: str, *, due: datetime, attempt: int | None = None) -> bool:
+    """The next host said later; DATA was not accepted, whatever was believed of a worker that was slow.
+
+    `attempt` is the number under which it was claimed; without effect where somebody else has claimed it since.
+    """
+    back = _MOVE if attempt is None else _MOVE.where(outbox.c.attempts == attempt)
+    values = {"state": DeliveryState.QUEUED.value, "due": due, "lease_until": None, "started_at": None}
+    before = [state.value for state in OPEN]
+    return conn.execute(back, {"which": delivery_id, "before": before, **values}).rowcount == 1
 
 
 def requeue(conn: Connection, delivery_id: str, *, now: datetime) -> bool:

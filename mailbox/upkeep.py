@@ -30,6 +30,11 @@ def blob_ids(conn: Connection) -> set[str]:
     return found
 
 
+def protected_messages(conn: Connection) -> list[str]:
+    """The messages that came in clear and whose bytes lie under a key: nothing of them belongs in the spool (I3)."""
+    return [message_id for message_id, _ in _originals(conn)]
+
+
 def rewrap(conn: Connection, ring: KeyRing, limit: int = 1000) -> int:
     """Wrap up to `limit` document keys of older versions anew; returns how many rows changed (0: all done).
 

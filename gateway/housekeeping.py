@@ -1,0 +1,130 @@
+"""What a running gateway does beside mail: leases of the dead, timers, new opposition lists, files nobody needs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from dcc.gateway.alive import Alive
+from dcc.gateway.held import recheck_due
+from dcc.gateway.metrics import Metrics
+from dcc.gateway.services import Services, load_crls
+from dcc.gateway.settings import ConfigurationError
+from dcc.mailbox import messages, outbox, upkeep
+from dcc.mailbox.spool import written_before
+
+ROUND_SECONDS = 5.0
+TIDY_SECONDS = 3600.0  # it looks at every file
+ORPHAN_AGE = timedelta(hours=24)
+log = structlog.get_logger("dcc.housekeeping")
+
+
+class Housekeeper:
+    """Goes round every few seconds for as long as the gateway runs."""
+
+    def __init__(
+        self, services: Services, metrics: Metrics, roles: frozenset[str], alive: Alive, clock: Callable[[], datetime]
+    ) -> None:
+        self._services = services
+        self._metrics = metrics
+        self._roles = roles
+        self._alive = alive
+        self._clock = clock
+        self._tidied: float | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            for task in (self.take_over, self.reload, self.recheck, self.measure, self.tidy):
+                try:
+                    await asyncio.to_thread(task)
+                except Exception as error:  # noqa: BLE001
+                    # Housekeeping must outlive a database that is gone for a while; the next round tries again.
+                    log.error("housekeeping_failed", task=task.__name__, error=type(error).__name__)  # noqa: TRY400
+            await asyncio.sleep(ROUND_SECONDS)
+
+    def take_over(self) -> int:
+        """Give back the leases of processes that have died, so that their work goes on at once; how many (I1)."""
+        released = 0
+        for owner in self._alive.dead():
+            with self._services.database.begin() as conn:
+                released += messages.release(conn, owner) + outbox.release(conn, owner)
+            self._alive.forget(owner)
+        if released:
+            log.warning("taken_over", leases=released)
+            self._services.wake.set()
+            self._services.wake_relay.set()
+        return released
+
+    def reload(self) -> None:
+        """Opposition lists that are new."""
+        try:
+            load_crls(self._services.settings, self._services.judge.crls)
+        except ConfigurationError as error:
+            log.error("crl_unreadable", count=len(error.problems))  # noqa: TRY400  the other lists and timers go on
+
+    def recheck(self) -> None:
+        """Held messages whose time to be judged again has come."""
+        if "worker" in self._roles:
+            recheck_due(self._services, self._clock())
+
+    def measure(self) -> None:
+        """The gauges."""
+        now, metrics, services = self._clock(), self._metrics, self._services
+        with services.database.read() as conn:
+            by_state = messages.depth_by_state(conn)
+            owed, oldest = outbox.queued(conn)
+        for state, (count, since) in by_state.items():
+            metrics.queue.labels(state=state.value).set(count)
+            metrics.queue_age.labels(state=state.value).set(0 if since is None else (now - since).total_seconds())
+        metrics.outbox.set(owed)
+        metrics.outbox_age.set(0 if oldest is None else (now - oldest).total_seconds())
+        metrics.free_disk.set(services.spool.free_bytes())
+        lists = services.judge.crls.infos()
+        metrics.crl_age.set(max(((now - one.this_update).total_seconds() / 3600 for one in lists), default=0))
+
+    def tidy(self) -> None:
+        """Once an hour: files that a crash or a full disk left behind."""
+        if "worker" not in self._roles or (self._tidied is not None and time.monotonic() - self._tidied < TIDY_SECONDS):
+            return
+        self._tidied = time.monotonic()
+        clear_leftovers(self._services, self._clock() - ORPHAN_AGE)
+
+
+def clear_leftovers(services: Services, older_than: datetime) -> int:
+    """Remove files last written before this time that nothing needs; returns how many.
+
+    Spool files without a row: nobody was told that we have them, their senders send again (I1). Spool files of mails
+    that came in clear and now lie under a key (I3), whatever their age. Sealed mails that have left. Documents whose
+    filing did not come to pass.
+    """
+    removed = 0
+    names = list(services.spool.orphans(older_than))
+    with services.database.read() as conn:
+        known = messages.known_ids(conn, [Path(name).stem for name in names])
+        protected = upkeep.protected_messages(conn)
+        sealed = outbox.sealed_files(conn)
+        blobs = upkeep.orphan_blobs(conn, services.blobs, older_than)
+    for name in names:
+        if Path(name).stem not in known or name.endswith(".part"):
+            services.spool.discard_file(name)
+            removed += 1
+    for message_id in protected:
+        if services.spool.path(message_id).exists():
+            services.spool.remove(message_id)
+            removed += 1
+    mails = [
+        path for path in services.outbox_directory.iterdir()
+        if path.suffix in {".eml", ".part"} and path.name not in sealed and written_before(path, older_than)
+    ]  # fmt: skip
+    for path in (*mails, *blobs):
+        path.unlink(missing_ok=True)
+        removed += 1
+    if removed:
+        log.info("tidied", files=removed)
+    return removed
