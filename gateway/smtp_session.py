@@ -7,6 +7,7 @@ import functools
 
 from aiosmtpd.smtp import syntax
 
+from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.intake import IntakeEnvelope, Room
 from dcc.gateway.smtp_connection import Connection
 from dcc.gateway.smtp_incoming import CHUNK, FULL, LATER, Incoming, failed
@@ -144,6 +145,8 @@ class DoorSession(Connection):
             self._door.metrics.answered(reply)
             self._errors = self._commands = 0
         await self.push(reply)
+        if reply.startswith("250"):
+            checkpoint("after-250")
         if self._door.stopping:
             self.dismiss(STOPPING)
 
