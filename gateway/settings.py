@@ -50,7 +50,6 @@ class GatewaySettings(_Section):
     language: Literal["fr", "en"] = "fr"
     product: str = "DCC-Gateway 0.1"  # X-MSS-NIL (ECO.2.4.3)
     matrix: Path | None = None  # CSV: who may feed and read which types; none: the careful default
-    matrix: Path | None = None  # CSV: who may feed and read which types; none: the careful default
     demo: bool = False
 
     @field_validator("address")
