@@ -6,7 +6,8 @@ asn1crypto is quadratic on constructed octet strings; nothing large ever reaches
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from dcc.smime.errors import LimitPassed, Malformed
 from dcc.smime.limits import Limits
@@ -17,8 +18,7 @@ GATHER = 48 << 10
 Read = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """One TLV inside a definite-length encoding: `data[start:end]`, its value from `value`."""
 
     tag: int
@@ -42,14 +42,12 @@ def first_slice(data: bytes, start: int, end: int) -> Slice:
     """The TLV at `start`. Raises Malformed: a length never exceeds what remains (R-ASN1)."""
     if end - start < 2:
         raise Malformed("truncated TLV")
-    tag = data[start]
+    tag, length, value = data[start], data[start + 1], start + 2
     if tag & 0x1F == 0x1F:
         raise Malformed("high tag number")
-    length = data[start + 1]
-    value = start + 2
-    if length == 0x80:
-        raise Malformed("indefinite length in a definite structure")
     if length & 0x80:
+        if length == 0x80:
+            raise Malformed("indefinite length in a definite structure")
         count = length & 0x7F
         if count > 8 or value + count > end:
             raise Malformed("length of length")
@@ -87,6 +85,11 @@ def dotted(raw: bytes, limits: Limits) -> str:
     """The text form of an object identifier's content octets."""
     if len(raw) > limits.object_identifier:
         raise LimitPassed("object_identifier")
+    return _dotted(raw)
+
+
+@lru_cache(maxsize=512)  # the same few in every mail
+def _dotted(raw: bytes) -> str:
     arcs: list[int] = []
     number, open_arc = 0, False
     for octet in raw:
@@ -103,6 +106,13 @@ def dotted(raw: bytes, limits: Limits) -> str:
     return ".".join(str(arc) for arc in (top, arcs[0] - 40 * top, *arcs[1:]))
 
 
+def is_shortest(one: Slice) -> bool:
+    """Whether a TLV's length is written as DER has it (X.690 §10.1)."""
+    length = one.end - one.value
+    octets = 1 if length < 0x80 else 1 + (length.bit_length() + 7) // 8
+    return one.value - one.start == 1 + octets
+
+
 def header(tag: int, length: int) -> bytes:
     """Tag and definite length in DER."""
     if length < 0x80:
@@ -111,8 +121,7 @@ def header(tag: int, length: int) -> bytes:
     return bytes((tag, 0x80 | len(octets))) + octets
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """A tag and a length (None: indefinite) met in a stream."""
 
     tag: int
@@ -136,7 +145,8 @@ class BerStream:
         self._data = b""
         self._at = 0
         self._base = 0
-        self._ends: list[int | None] = []
+        self._ends: list[int | None] = []  # of the values that stand open; None: indefinite
+        self._bounds: list[int | None] = []  # beside each, the end of the innermost definite one
 
     @property
     def position(self) -> int:
@@ -156,12 +166,15 @@ class BerStream:
         """`count` octets (small structures only). Raises Malformed, LimitPassed."""
         if count > self._limits.small_structure:
             raise LimitPassed("small_structure")
-        while len(self._data) - self._at < count:
-            if not self._fill():
-                raise Malformed("truncated")
+        self._have(count)
         piece = self._data[self._at : self._at + count]
         self._at += count
         return piece
+
+    def _have(self, count: int) -> None:
+        while len(self._data) - self._at < count:
+            if not self._fill():
+                raise Malformed("truncated")
 
     def pieces(self, count: int) -> Iterator[memoryview]:
         """`count` octets in blocks, without copying."""
@@ -178,26 +191,24 @@ class BerStream:
         end = self._ends[-1]
         if end is not None:
             return self.position >= end
-        while len(self._data) - self._at < 2:
-            if not self._fill():
-                raise Malformed("truncated: no end of contents")
+        self._have(2)
         return self._data[self._at] == 0 and self._data[self._at + 1] == 0
 
     def peek_tag(self) -> int | None:
         """The next tag inside the current value, None at its end."""
         if self.at_end():
             return None
-        while len(self._data) - self._at < 1:
-            if not self._fill():
-                raise Malformed("truncated")
+        self._have(1)
         return self._data[self._at]
 
     def next(self) -> Header:
         """The next header. Raises Malformed when its length exceeds the enclosing value."""
-        tag = self.exactly(1)[0]
+        self._have(2)
+        tag = self._data[self._at]
+        length: int | None = self._data[self._at + 1]
+        self._at += 2
         if tag & 0x1F == 0x1F:
             raise Malformed("high tag number")
-        length: int | None = self.exactly(1)[0]
         if length == 0x80:
             if not tag & CONSTRUCTED:
                 raise Malformed("indefinite length of a primitive value")
@@ -207,8 +218,8 @@ class BerStream:
             if count > 8:
                 raise Malformed("length of length")
             length = int.from_bytes(self.exactly(count), "big")
-        limit = next((end for end in reversed(self._ends) if end is not None), None)
-        if limit is not None and length is not None and self.position + length > limit:
+        bound = self._bounds[-1] if self._bounds else None
+        if bound is not None and length is not None and self.position + length > bound:
             raise Malformed("length exceeds what remains")
         return Header(tag, length)
 
@@ -229,12 +240,19 @@ class BerStream:
         """Go inside a value whose header was read."""
         if len(self._ends) >= self._limits.asn1_depth:
             raise LimitPassed("asn1_depth")
-        self._ends.append(None if found.length is None else self.position + found.length)
+        if found.length is None:
+            self._ends.append(None)
+            self._bounds.append(self._bounds[-1] if self._bounds else None)
+            return
+        end = self.position + found.length
+        self._ends.append(end)
+        self._bounds.append(end)
 
     def leave(self) -> None:
         """Come out of the current value, which must be at its end."""
         if not self.at_end():
             raise Malformed("unexpected element")
+        self._bounds.pop()
         if self._ends.pop() is None:
             self.exactly(2)
 
@@ -303,8 +321,8 @@ class BerStream:
     def _segments_at_hand(self) -> Iterator[memoryview]:
         """The primitive segments that lie whole in the block held: no other code runs for each of them."""
         data, at = self._data, self._at
-        ends = [end for end in self._ends if end is not None]
-        stop = min([len(data), *(end - self._base for end in ends)])
+        bound = self._bounds[-1]
+        stop = len(data) if bound is None else min(len(data), bound - self._base)
         view = memoryview(data)
         while at + 6 <= stop and data[at] == OCTET_STRING:
             length, value = data[at + 1], at + 2

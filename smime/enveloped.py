@@ -22,7 +22,7 @@ from dcc.smime.workfile import WorkFile
 TAG_OCTETS = 16  # R-GCM: no shorter tag
 NONCE_OCTETS = 12
 RC2_128 = b"\x02\x01\x3a"  # rc2ParameterVersion of 128 effective bits (RFC 8018 §B.2.3)
-STEP = 1 << 17
+STEP = 72 << 10  # what one block of base64 text gives
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.header import decode_header
+from functools import cached_property
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes
 
@@ -14,12 +15,19 @@ from dcc.smime.errors import LimitPassed, Malformed
 from dcc.smime.limits import Limits
 
 FIRST_BLOCK = 2048
-_NAME = re.compile(rb"^([!-9;-~]+)[ \t]*:")
+# One field with its folds; a line ends with CRLF, LF or CR alone, as `bytes.splitlines` has it. Never looks back.
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\r\n]*+(?:(?:\r\n|\n|\r(?!\n))[ \t][^\r\n]*+)*+)(?:\r\n|\n|\r|\Z)")
+_MBOX = re.compile(rb"From [^\r\n]*+(?:\r\n|\n|\r|\Z)")
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
-_TOKEN = re.compile(r"[^\s;=\"(),<>@\[\]?]+")
+# `name=value` up to the next semicolon; a quoted string that does not end goes to the end; what follows it is ignored.
+_PARAMETER = re.compile(
+    r"""([^=;]*+)(?:=[ \t\r\n]*+(?:"([^"\\]*+(?:\\.[^"\\]*+)*+\\?)(?:"[^;]*+)?|([^";][^;]*+|(?=;)|\Z)))?(?:;|\Z)""",
+    re.DOTALL,
+)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Headers:
     """The fields of one header block, in order: (name as written, raw value octets with folds)."""
 
@@ -27,8 +35,7 @@ class Headers:
 
     def raw_all(self, name: str) -> list[bytes]:
         """Every raw value of a field."""
-        wanted = name.lower()
-        return [value for field, value in self.fields if field.lower() == wanted]
+        return list(self._values.get(name.lower(), ()))
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a field, unfolded and decoded."""
@@ -46,7 +53,14 @@ class Headers:
 
     def count(self, name: str) -> int:
         """How often a field occurs."""
-        return len(self.raw_all(name))
+        return len(self._values.get(name.lower(), ()))
+
+    @cached_property
+    def _values(self) -> dict[str, list[bytes]]:
+        found: dict[str, list[bytes]] = {}
+        for name, value in self.fields:
+            found.setdefault(name.lower(), []).append(value)
+        return found
 
 
 def read_headers(file: BinaryIO, limits: Limits, end: int | None = None) -> tuple[Headers, int]:
@@ -91,28 +105,25 @@ def _blank_line(block: bytes) -> tuple[int, int] | None:
 
 def parse(block: bytes, limits: Limits) -> Headers:
     """The fields of a block. A line that is neither a field nor a continuation is Malformed (mbox "From " aside)."""
-    fields: list[tuple[str, list[bytes]]] = []
-    for number, line in enumerate(block.splitlines(keepends=True)):
-        if line[:1] in (b" ", b"\t"):
-            if not fields:
-                raise Malformed("continuation without a field")
-            fields[-1][1].append(line)
-            continue
-        found = _NAME.match(line)
+    at = longest = 0
+    fields: list[tuple[str, bytes]] = []
+    while at < len(block):
+        found = _FIELD.match(block, at)
         if found is None:
-            if number == 0 and line.startswith(b"From "):
-                continue
-            raise Malformed("not a header field")
+            mbox = _MBOX.match(block) if at == 0 else None
+            if mbox is None:
+                raise Malformed("not a header field")
+            at = mbox.end()
+            continue
         if len(fields) >= limits.header_fields:
             raise LimitPassed("header_fields")
-        fields.append((found[1].decode("ascii"), [line[found.end() :]]))
-    done = []
-    for name, lines in fields:
-        value = b"".join(lines).rstrip(b"\r\n")
-        if len(value) > limits.header_field:
-            raise LimitPassed("header_field")
-        done.append((name, value))
-    return Headers(tuple(done))
+        name, value = found.groups()
+        fields.append((name.decode("ascii"), value))
+        longest = max(longest, len(value))
+        at = found.end()
+    if longest > limits.header_field:
+        raise LimitPassed("header_field")
+    return Headers(tuple(fields))
 
 
 def unfold(raw: bytes) -> str:
@@ -160,44 +171,16 @@ def structured(text: str) -> Structured:
     value, _, rest = _without_comments(text).partition(";")
     raw: dict[str, str] = {}
     at = 0
-    while at < len(rest):
-        name, at = _until(rest, at, "=;")
-        if at >= len(rest) or rest[at] == ";":
-            at += 1
-            continue
-        content, at = _parameter_value(rest, at + 1)
-        raw.setdefault(name.strip().lower(), content)
-        at = _skip(rest, at)
-    return Structured(value.strip().lower(), _continuations(raw))
-
-
-def _until(text: str, at: int, stops: str) -> tuple[str, int]:
-    begin = at
-    while at < len(text) and text[at] not in stops:
-        at += 1
-    return text[begin:at], at
-
-
-def _skip(text: str, at: int) -> int:
-    while at < len(text) and text[at] != ";":
-        at += 1
-    return at + 1
-
-
-def _parameter_value(text: str, at: int) -> tuple[str, int]:
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    if at < len(text) and text[at] == '"':
-        out = []
-        at += 1
-        while at < len(text) and text[at] != '"':
-            if text[at] == "\\" and at + 1 < len(text):
-                at += 1
-            out.append(text[at])
-            at += 1
-        return "".join(out), at + 1
-    plain, at = _until(text, at, ";")
-    return plain.strip(), at
+    while found := _PARAMETER.match(rest, at):
+        name, quoted, plain = found.groups()
+        if plain is not None:
+            raw.setdefault(name.strip().lower(), plain.strip())
+        elif quoted is not None:
+            raw.setdefault(name.strip().lower(), _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted)
+        at = found.end()
+        if at >= len(rest):
+            break
+    return Structured(value.strip().lower(), _continuations(raw) if "*" in rest else raw)
 
 
 def _without_comments(text: str) -> str:

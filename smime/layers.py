@@ -111,7 +111,7 @@ def _one_layer(state: State, headers: Headers, payload: Payload, body: int, end:
         protocol = parameters.get("protocol", "").lower()
         if protocol and protocol not in SIGNATURE_TYPES:
             return None  # R-CT: another protocol is not S/MIME
-        return _detached_layer(state, payload, body)
+        return _detached_layer(state, payload, (media_type, parameters), body)
     return None
 
 
@@ -179,17 +179,14 @@ def _count_layer(state: State) -> None:
         raise LimitPassed("cms_layers")
 
 
-def _detached_layer(state: State, payload: Payload, body: int) -> Payload | None:
+def _detached_layer(state: State, payload: Payload, kind: tuple[str, Mapping[str, str]], body: int) -> Payload | None:
     _count_layer(state)
     file = payload.file
-    root = mime.scan(file, payload.start, payload.size, state.limits, descend=False)
-    if len(root.children) != 2:
+    parts = mime.direct_parts(file, kind, body, payload.start + payload.size, state.limits)
+    if len(parts) != 2:
         raise Ambiguous("R-ECONTENT")  # exactly two parts (RFC 1847 §2.1)
-    entity, second = root.children
-    signature = mime.scan(file, second.start, second.end - second.start, state.limits, descend=False)
-    if signature.media_type not in SIGNATURE_TYPES:
-        raise Ambiguous("R-ECONTENT")
-    der = _small(mime.decode(file, signature), state.limits)
+    (start, end), signature = parts
+    der = _signature_part(state, file, *signature)
 
     def read(pieces: Pieces) -> signed.SignedLayer:
         stream = state.stream(lambda: iter((der,)))
@@ -198,11 +195,11 @@ def _detached_layer(state: State, payload: Payload, body: int) -> Payload | None
         return signed.read_detached(stream, state.limits, state.make_file, pieces)
 
     def as_it_is() -> Iterator[bytes]:
-        return transfer.identity(file, entity.start, entity.end)
+        return transfer.identity(file, start, end)
 
     found = read(as_it_is)
     if payload.work is not None:
-        return signed_layer(state, found, payload.work, entity.start, entity.end - entity.start)
+        return signed_layer(state, found, payload.work, start, end - start)
     if not found.good and lineends.is_saved_with_lf(file, payload.start, body):
         work = _copied(state, lineends.canonical(as_it_is()))
         again = read(lambda: transfer.identity(work.view(), 0, work.size))
@@ -210,6 +207,16 @@ def _detached_layer(state: State, payload: Payload, body: int) -> Payload | None
             state.findings.append("R-LINES")
             return signed_layer(state, again, work, 0)
     return signed_layer(state, found, _copied(state, as_it_is()), 0)
+
+
+def _signature_part(state: State, file: BinaryIO, start: int, end: int) -> bytes:
+    """The DER of the second part of a multipart/signed."""
+    file.seek(start)
+    headers, body = read_headers(file, state.limits, end)
+    if mime.content_type(headers)[0] not in SIGNATURE_TYPES:
+        raise Ambiguous("R-ECONTENT")
+    encoding = headers.unfolded("Content-Transfer-Encoding") or "7bit"
+    return _small(transfer.decode(file, min(body, end), end, encoding), state.limits)
 
 
 def _small(pieces: Iterator[bytes], limits: Limits) -> bytes:

@@ -16,6 +16,7 @@ from dcc.smime.limits import Limits
 
 CHUNK = 1 << 18
 LONGEST_DELIMITER = 256  # RFC 2046 §5.1.1: boundaries have at most 70 characters; padding is tolerated
+_TAIL = re.compile(rb"(--)?[ \t]*(?:\r?\n|\Z)")  # what may follow a boundary on its line
 _DEVICE = re.compile(r"^(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 NAME_LENGTH = 120
 
@@ -64,20 +65,36 @@ def content_type(headers: Headers) -> tuple[str, Mapping[str, str]]:
     return (value.value if "/" in value.value else "text/plain"), value.parameters
 
 
-def scan(file: BinaryIO, start: int, size: int, limits: Limits, *, descend: bool = True) -> Entity:
-    """The structure of the entity at `[start, start + size)`. Raises Malformed, LimitPassed.
+def _boundary(media_type: str, parameters: Mapping[str, str]) -> bytes | None:
+    if media_type.startswith("multipart/") and parameters.get("boundary"):
+        return parameters["boundary"].encode("utf-8", "replace")[:LONGEST_DELIMITER]
+    return None
 
-    With `descend` False only the root's direct parts are found, and their headers are not read.
-    """
-    end = start + size
-    scanner = _Scanner(file, end, limits, descend)
+
+def scan(file: BinaryIO, start: int, size: int, limits: Limits) -> Entity:
+    """The structure of the entity at `[start, start + size)`. Raises Malformed, LimitPassed."""
+    scanner = _Scanner(file, start + size, limits, descend=True)
     root = scanner.open(start)
     scanner.run(root)
     return _closed(root)
 
 
+def direct_parts(
+    file: BinaryIO, kind: tuple[str, Mapping[str, str]], body: int, end: int, limits: Limits
+) -> list[tuple[int, int]]:
+    """(start, end) of each direct part of a multipart at `[body, end)` whose headers were read, and nothing below.
+
+    `kind` is what `content_type` says of it. Raises Malformed, LimitPassed.
+    """
+    scanner = _Scanner(file, end, limits, descend=False)
+    scanner.count()
+    root = _Open(Headers(), body, body, boundary=_boundary(*kind))
+    scanner.run(root)
+    return [(part.start, part.end) for part in root.children]
+
+
 class _Scanner:
-    def __init__(self, file: BinaryIO, end: int, limits: Limits, descend: bool) -> None:
+    def __init__(self, file: BinaryIO, end: int, limits: Limits, *, descend: bool) -> None:
         self._file = file
         self._end = end
         self._limits = limits
@@ -90,16 +107,13 @@ class _Scanner:
 
     def open(self, start: int) -> _Open:
         """Read the headers of an entity and, when it is a multipart, expect its delimiters."""
-        self._parts += 1
-        if self._parts > self._limits.mime_parts:
-            raise LimitPassed("mime_parts")
+        self.count()
         self._file.seek(start)
         headers, body = read_headers(self._file, self._limits, self._end)
         entity = _Open(headers, start, body)
         media_type, parameters = content_type(headers)
-        if media_type.startswith("multipart/") and parameters.get("boundary"):
-            entity.boundary = parameters["boundary"].encode("utf-8", "replace")[:LONGEST_DELIMITER]
-        elif media_type == "message/rfc822" and self._descend and body < self._end:
+        entity.boundary = _boundary(media_type, parameters)
+        if media_type == "message/rfc822" and self._descend and body < self._end:
             if len(self._stack) + len(self._rfc822) >= self._limits.mime_depth:
                 raise LimitPassed("mime_depth")
             self._rfc822.append(start)
@@ -107,7 +121,14 @@ class _Scanner:
             self._rfc822.pop()
         return entity
 
+    def count(self) -> None:
+        """One part more. Raises LimitPassed."""
+        self._parts += 1
+        if self._parts > self._limits.mime_parts:
+            raise LimitPassed("mime_parts")
+
     def run(self, root: _Open) -> None:
+        """Find every delimiter below the root, and the ends of all."""
         self._push_all(root)
         position = root.body_start
         while self._stack:
@@ -143,15 +164,17 @@ class _Scanner:
             entity.children.append(child)
             self._push_all(child)
             return min(child.body_start, self._end)
-        self._parts += 1
-        if self._parts > self._limits.mime_parts:
-            raise LimitPassed("mime_parts")
+        self.count()
         entity.children.append(_Open(Headers(), line_end, line_end))
         return line_end
 
     def _line_break_before(self, line_start: int) -> int:
-        self._file.seek(max(0, line_start - 2))
-        tail = self._file.read(min(2, line_start))
+        held = line_start - self._base
+        if 2 <= held <= len(self._block):
+            tail = self._block[held - 2 : held]
+        else:
+            self._file.seek(max(0, line_start - 2))
+            tail = self._file.read(min(2, line_start))
         if tail == b"\r\n":
             return line_start - 2
         return line_start - 1 if tail.endswith((b"\n", b"\r")) else line_start
@@ -161,17 +184,15 @@ class _Scanner:
         owners: dict[bytes, int] = {}
         for place, entity in enumerate(self._stack):
             owners.setdefault(entity.boundary or b"", place)
-        names = b"|".join(re.escape(name) for name in sorted(owners, key=len, reverse=True))
-        # A literal first octet lets the engine skip at memory speed; a line end always stands before a delimiter.
-        pattern = re.compile(rb"\n--(" + names + rb")(--)?[ \t]*(?:\r?\n|\Z)")
         begin = max(0, position - 1)
         while begin < self._end:
             base, block = self._window(begin)
             last = base + len(block) >= self._end
-            found = pattern.search(block, begin - base)
+            found = _delimiter_in(block, begin - base, list(owners))
             # A delimiter that touches the block's end may go on behind it, unless its line end was seen.
-            if found is not None and (last or found.end() < len(block) or block.endswith(b"\n")):
-                return base + found.start() + 1, base + found.end(), owners[found[1]], found[2] is not None
+            if found is not None and (last or found[1] < len(block) or block.endswith(b"\n")):
+                at, after, name, closing = found
+                return base + at + 1, base + after, owners[name], closing
             if last:
                 return None
             begin = max(begin + 1, base + len(block) - LONGEST_DELIMITER - 8)
@@ -186,6 +207,21 @@ class _Scanner:
             if not self._block:
                 raise Malformed("truncated body")
         return self._base, self._block
+
+
+def _delimiter_in(block: bytes, at: int, names: list[bytes]) -> tuple[int, int, bytes, bool] | None:
+    """(line end before it, end, boundary, closing) of the first delimiter from `at`; time linear whatever stands there."""
+    if len(names) == 1:  # the usual case needs no pattern of its own
+        at = block.find(b"\n--" + names[0], at)
+        if at < 0:
+            return None
+        tail = _TAIL.match(block, at + 3 + len(names[0]))
+        if tail is not None:
+            return at, tail.end(), names[0], tail[1] is not None
+    either = b"|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    # A literal first octet lets the engine skip at memory speed; a line end always stands before a delimiter.
+    found = re.compile(rb"\n--(" + either + rb")(--)?[ \t]*(?:\r?\n|\Z)").search(block, at)
+    return None if found is None else (found.start(), found.end(), found[1], found[2] is not None)
 
 
 def _finish(entity: _Open, end: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -45,11 +46,11 @@ def verify(
     family, named = algorithms.SIGNATURES.get(name, ("unknown", None))
     if certificate is None:
         return Verified(valid=False, weak=False, family=family)
-    try:
-        key = x509.load_der_x509_certificate(certificate).public_key()
-    except UNREADABLE:
+    found = _public_key(certificate)
+    if found is None:
         return Verified(valid=False, weak=True, family=family)
-    weak = algorithms.weak_key(key) or (named is not None and named not in algorithms.TRUSTED_DIGESTS)
+    key, weak = found
+    weak = weak or (named is not None and named not in algorithms.TRUSTED_DIGESTS)
     # digestAlgorithm agrees with signatureAlgorithm (R-ALGO); an unknown digest cannot be verified
     if digest_name not in algorithms.HASHES or named not in (None, digest_name):
         return Verified(valid=False, weak=weak, family=family)
@@ -60,6 +61,16 @@ def verify(
     except (InvalidSignature, *UNREADABLE):
         return Verified(valid=False, weak=weak, family=family)
     return Verified(valid=done, weak=weak or not trusted, family=family)
+
+
+@lru_cache(maxsize=256)  # senders come back; an object of a public key is never changed
+def _public_key(certificate: bytes) -> tuple[object, bool] | None:
+    """The certificate's key, and whether it is weak (R-ALGO); None when it cannot be read."""
+    try:
+        key = x509.load_der_x509_certificate(certificate).public_key()
+    except UNREADABLE:
+        return None
+    return key, algorithms.weak_key(key)
 
 
 def _check(

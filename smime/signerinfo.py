@@ -93,7 +93,6 @@ def check(
     certificate = find_certificate(info, certificates)
     found = digests.get(info.digest, b"")
     findings: list[str] = []
-    attributes = _attributes(info, limits)
     intact, signing_time, preference = bool(found), None, None
     if info.attributes is None:
         # RFC 5652 §5.3: attributes must be present unless the content type is data.
@@ -101,11 +100,10 @@ def check(
             intact = False
             findings.append("R-ATTRS")
         digest_claimed = found
-        signed = None
     else:
-        signed = info.attributes
+        attributes, is_der = _attributes(info.attributes, limits)
         digest_claimed, ok = _required(attributes, content_type, limits)
-        ok = ok and _is_der(signed)
+        ok = ok and is_der
         if not ok:
             findings.append("R-ATTRS")
         intact = ok and bool(found) and digest_claimed == found
@@ -119,7 +117,7 @@ def check(
         intact = False
     verified = signatures.verify(
         info.algorithm, info.signature, info.digest, None if certificate is None else certificate.der,
-        attributes=signed, digest=found, limits=limits,
+        attributes=info.attributes, digest=found, limits=limits,
     )  # fmt: skip
     weak = verified.weak
     if weak or info.digest not in algorithms.TRUSTED_DIGESTS:
@@ -141,23 +139,27 @@ def check(
     return done, tuple(findings)
 
 
-def _attributes(info: SignerInfo, limits: Limits) -> dict[str, list[bytes]]:
-    """Attribute type -> its values as TLVs; a type that occurs twice keeps both (and is refused where it matters)."""
-    if info.attributes is None:
-        return {}
+def _attributes(data: bytes, limits: Limits) -> tuple[dict[str, list[bytes]], bool]:
+    """Attribute type -> its values as TLVs, and whether the set is DER: shortest lengths, the attributes in ascending
+    order (RFC 5652 §5.3, X.690 §10.1, §11.6). A type that occurs twice keeps both, and is refused where it matters."""
+    outer = ber.whole(data, ber.SET)
+    is_der = ber.is_shortest(outer)
     found: dict[str, list[bytes]] = {}
-    data = info.attributes
-    for attribute in ber.children(data, ber.whole(data, ber.SET)):
+    before = b""
+    for attribute in ber.children(data, outer):
         members = ber.children(data, attribute)
         if len(members) != 2 or members[1].tag != ber.SET:
             raise Malformed("attribute")
+        encoding = data[attribute.start : attribute.end]
+        is_der = is_der and before <= encoding and all(map(ber.is_shortest, (attribute, *members)))
+        before = encoding
         name = ber.oid(data, members[0], limits)
         values = [data[value.start : value.end] for value in ber.children(data, members[1])]
         if name in found:
             found[name].extend(values or [b""])
         else:
             found[name] = values
-    return found
+    return found, is_der
 
 
 def _required(attributes: Mapping[str, list[bytes]], content_type: str, limits: Limits) -> tuple[bytes, bool]:
@@ -168,19 +170,6 @@ def _required(attributes: Mapping[str, list[bytes]], content_type: str, limits: 
     kind = ber.oid(types[0], ber.whole(types[0], ber.OBJECT_IDENTIFIER), limits)
     value = ber.whole(found[0], ber.OCTET_STRING)
     return found[0][value.value :], kind == content_type
-
-
-def _is_der(attributes: bytes) -> bool:
-    """Shortest lengths, and the attributes in ascending order (RFC 5652 §5.3, X.690 §10.1, §11.6)."""
-    outer = ber.whole(attributes, ber.SET)
-    members = ber.children(attributes, outer)
-    encodings = [attributes[one.start : one.end] for one in members]
-    if encodings != sorted(encodings):
-        return False
-    inner = [part for one in members for part in ber.children(attributes, one)]
-    return all(
-        one.value - one.start == len(ber.header(one.tag, one.end - one.value)) for one in (outer, *members, *inner)
-    )
 
 
 def _signing_time(attributes: Mapping[str, list[bytes]]) -> tuple[datetime | None, bool]:
@@ -230,6 +219,8 @@ def _preference(attributes: Mapping[str, list[bytes]], certificates: Sequence[Ce
 def is_attributes(data: bytes) -> bool:
     """Whether content is itself a SET of signed attributes: a signature without attributes over it was made over
     another message's attributes (Strenzke 2023; RFC 8933 §5; R-ATTRS)."""
+    if not data:
+        return False
     try:
         members = ber.children(data, ber.whole(data, ber.SET))
         names = [ber.first_slice(data, one.value, one.end) for one in members if one.tag == ber.SEQUENCE]
