@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +136,12 @@ def _sqlite_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def _private(*_args: Any) -> None:
-        # Identities lie in it: nobody else on the machine may read it; the -wal and -shm files take its mode.
-        if path is not None and path.parent.is_dir():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        # Identities lie in it: nobody else on the machine may read it; the -wal and -shm files take its mode. A file
+        # that exists is never opened here: closing it would drop this process's POSIX locks on it, and another process
+        # that ends would then take the write-ahead log away from under us (sqlite.org, "How To Corrupt", §2.2).
+        if path is not None and path.parent.is_dir() and not path.exists():
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _record: Any) -> None:
