@@ -67,9 +67,8 @@ def build_deposit(
     for name, media_type, octets in (("IHE_XDM.zip", "application/zip", archive), *beside):
         maintype, _, subtype = media_type.partition("/")
         entity.add_attachment(octets, maintype=maintype, subtype=subtype, filename=name)
-    content_type = entity["Content-Type"]
-    head, _, body = entity.as_bytes().partition(b"\r\n\r\n")
-    del head
+    _, _, body = entity.as_bytes().partition(b"\r\n\r\n")
+    content_type = entity["Content-Type"]  # read afterwards: writing it chose the boundary
     headers = MailHeaders(
         sender, recipient, "XDM/1.0/DDM+Documents", now, f"<{random_bytes(12).hex()}@{sender.partition('@')[2]}>"
     )
