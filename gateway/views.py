@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -12,6 +13,9 @@ from dcc.mailbox import documents as documents_store
 from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.records import Account, Delivery, Document, Folder, Mandate, Message
 from dcc.router.reasons import reason
+
+if TYPE_CHECKING:
+    from dcc.gateway.reconcile import Examined
 
 
 def reason_view(code: str | None, parameters: tuple[tuple[str, str], ...] = ()) -> dict[str, str] | None:
@@ -38,6 +42,28 @@ def message_view(conn: Connection, message: Message) -> dict[str, Any]:
         "sha256": message.sha256,
         "attempts": message.attempts,
         "evidence": json.loads(message.evidence or "{}"),
+    }
+
+
+def examined_view(examined: Examined) -> dict[str, Any]:
+    """What the reconciliation queue shows of a held message: for a person with that role only."""
+    return {
+        "identities": [asdict(one) | {"given_names": " ".join(one.given_names)} for one in examined.identities],
+        "files": [{"name": name, "media_type": kind, "size": size} for name, kind, size in examined.files],
+        "types": [{"code": code, "system": system} for code, system in examined.types],
+        "needs_type": examined.needs_type,
+        "candidates": [
+            {
+                "folder": one.folder.id,
+                "reference": one.folder.reference,
+                "network": one.folder.network,
+                "by": one.by,
+                "status": one.status,
+                "differing": list(one.differing),
+                "traits": [asdict(trait) for trait in one.traits],
+            }
+            for one in examined.candidates
+        ],
     }
 
 

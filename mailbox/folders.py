@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, or_, select, update
@@ -24,6 +24,8 @@ from dcc.mailbox.schema import accounts, consents, folders, mandates, opposition
 # Asked for every mail: built once, since building a statement costs twice what running it does.
 PATIENT = select(patients).where(patients.c.id == bindparam("wanted"))
 BY_INS = select(patients).where(patients.c.ins == bindparam("ins"), patients.c.oid == bindparam("oid"))
+OF_MATRICULE = select(patients).where(patients.c.ins == bindparam("ins")).order_by(patients.c.oid)
+BORN_ON = select(patients).where(patients.c.birth_date == bindparam("day")).order_by(patients.c.id)
 FOLDER = select(folders).where(
     or_(
         folders.c.id == bindparam("wanted"),
@@ -63,6 +65,16 @@ def by_ins(conn: Connection, ins: str, oid: str) -> Patient | None:
     """The identity that carries this matricule and this OID: the OID is part of the identifier."""
     row = conn.execute(BY_INS, {"ins": ins, "oid": oid}).one_or_none()
     return None if row is None else _patient(row)
+
+
+def of_matricule(conn: Connection, ins: str) -> list[Patient]:
+    """The identities that carry this matricule in any domain; for people who compare, never for filing."""
+    return [_patient(row) for row in conn.execute(OF_MATRICULE, {"ins": ins})]
+
+
+def born_on(conn: Connection, day: date, *, limit: int) -> list[Patient]:
+    """Up to `limit` identities with this birth date; for people who compare, never for filing."""
+    return [_patient(row) for row in conn.execute(BORN_ON.limit(limit), {"day": day})]
 
 
 def list_patients(conn: Connection) -> list[Patient]:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 
 from dcc.mailbox.records import ENDS, Message, MessageState, StageTiming
-from dcc.mailbox.rows import insert_new, iso, pack, pairs, strings
+from dcc.mailbox.rows import insert_new, iso, pack, pairs, storable, strings
 from dcc.mailbox.schema import messages, replays
 
 IN_PROGRESS = tuple(state.value for state in MessageState if state not in ENDS)
@@ -133,17 +133,18 @@ def renew(conn: Connection, message_id: str, *, lease_until: datetime) -> None:
     conn.execute(update(messages).where(messages.c.id == message_id).values(lease_until=lease_until))
 
 
-def reopen(conn: Connection, message_id: str, *, now: datetime) -> bool:
+def reopen(conn: Connection, message_id: str, *, now: datetime, evidence: str | None = None) -> bool:
     """A held message is worked on again from its received bytes; False when it is not held.
 
-    Its envelope key is given up: the same mail may be in work a second time.
+    Its envelope key is given up: the same mail may be in work a second time. `evidence` replaces what is kept.
     """
+    kept = {} if evidence is None else {"evidence": storable(evidence)}
     moved = conn.execute(
         update(messages)
         .where(messages.c.id == message_id, messages.c.state == MessageState.HELD.value)
         .values(
             state=MessageState.RECEIVED.value, due=now, attempts=0, lease_until=None, settled_at=None,
-            envelope_key=messages.c.id, reason_code=None, reason_parameters="[]",
+            envelope_key=messages.c.id, reason_code=None, reason_parameters="[]", **kept,
         )
     )  # fmt: skip
     return moved.rowcount == 1

@@ -73,7 +73,7 @@ patients = Table(
     Column("birth_name", Text, nullable=False),
     Column("given_names", Text, nullable=False),
     Column("sex", String(1), nullable=False),
-    Column("birth_date", Date, nullable=False),
+    Column("birth_date", Date, nullable=False, index=True),  # candidates of the reconciliation queue
     Column("birth_place", String(10), nullable=False),
     Column("status", String(8), nullable=False),
     UniqueConstraint("ins", "oid"),

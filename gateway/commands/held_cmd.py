@@ -1,4 +1,4 @@
-"""`dcc held list|show|release|refuse`: messages that wait for a person, with the reason."""
+"""`dcc held list|show|assign|release|refuse`: messages that wait for a person, with the reason."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Les messages en attente d'une personne.")
     group.command("list")(list_held)
     group.command("show")(show)
+    group.command("assign")(assign)
     group.command("release")(release)
     group.command("refuse")(refuse)
     app.add_typer(group, name="held")
@@ -37,11 +38,69 @@ def list_held(config: ConfigOption, json_output: JsonOption = False) -> None:
     list_messages(config, state="held", json_output=json_output)
 
 
-def show(message_id: MessageArgument, config: ConfigOption, json_output: JsonOption = False) -> None:
-    """Un message en attente. Exemple : dcc held show ID -c dcc.toml"""
-    from dcc.gateway.commands.message_cmd import show as show_message
+def show(
+    message_id: MessageArgument,
+    config: ConfigOption,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Un message en attente, et les dossiers possibles. Exemple : dcc held show ID -c dcc.toml --operator ADRESSE"""
+    from dcc.gateway.explain import compared, explained
+    from dcc.gateway.reconcile import decider, examine
+    from dcc.gateway.services import open_services
+    from dcc.gateway.views import examined_view, message_view
+    from dcc.mailbox import messages
 
-    show_message(message_id, config, json_output=json_output)
+    settings = common.settings_of(config)
+    with open_services(settings) as services:
+        with services.database.read() as conn:
+            message = messages.get(conn, message_id)
+            view = None if message is None else message_view(conn, message)
+            who = decider(conn, operator)
+        if view is None:
+            common.stop("aucun message ne porte cet identifiant")
+        examined = None if who is None else examine(services, message_id, who, common.now_utc())
+    told = None if examined is None else examined_view(examined)
+    if json_output:
+        common.print_json({**view, "reconciliation": told})
+        return
+    for line in explained(view):
+        typer.echo(line)
+    if told is not None:
+        typer.echo("Rapprochement :")
+        for line in compared(told):
+            typer.echo(line)
+    elif view["state"] == "held":
+        common.say("rapprochement : réservé au rôle d'identitovigilance (--operator ADRESSE DU COMPTE)")
+
+
+def assign(
+    message_id: MessageArgument,
+    config: ConfigOption,
+    folder: Annotated[str, typer.Option(help="Le dossier choisi : identifiant, référence ou adresse.")],
+    kind: Annotated[str | None, typer.Option("--type", help="Type d'un fichier simple : mot-clé ou code.")] = None,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Rattache un message à un dossier. Exemple : dcc held assign ID -c dcc.toml --folder D-7F3K-9QXA --type RCP"""
+    from dcc.gateway.reconcile import NotDecided, decider
+    from dcc.gateway.reconcile import assign as assign_held
+    from dcc.gateway.services import open_services
+
+    settings = common.settings_of(config)
+    with open_services(settings) as services:
+        with services.database.read() as conn:
+            who = decider(conn, operator)
+        if who is None:
+            common.stop("dites qui décide : --operator ADRESSE d'un compte d'identitovigilance", common.EXIT_USAGE)
+        try:
+            assign_held(services, message_id, folder=folder, word=kind, who=who, now=common.now_utc())
+        except NotDecided as error:
+            common.stop(str(error))
+    if json_output:
+        common.print_json({"id": message_id, "state": "received", "folder": folder})
+        return
+    typer.echo(f"{message_id} : rattaché au dossier, remis en traitement")
 
 
 def release(

@@ -49,7 +49,7 @@ def show(
     config: ConfigOption,
     json_output: JsonOption = False,
 ) -> None:
-    """Un message : état, motif, signataire, durée de chaque étape. Exemple : dcc message show ID -c dcc.toml"""
+    """Un message : état, motif, contrôles faits et leurs preuves, durées. Exemple : dcc message show ID -c dcc.toml"""
     from dcc.gateway.services import open_database
     from dcc.gateway.views import message_view
     from dcc.mailbox import messages
@@ -63,15 +63,7 @@ def show(
     if json_output:
         common.print_json(view)
         return
-    typer.echo(f"Message {view['id']} : {view['state']}")
-    typer.echo(f"  reçu le {view['received_at']}, terminé le {view['settled_at'] or '–'}")
-    if view["reason"]:
-        typer.echo(f"  motif {view['reason']['code']} : {view['reason']['sender']}")
-        typer.echo(f"  pour l'exploitant : {view['reason']['operator']}")
-    if view["signer"]:
-        typer.echo(f"  signataire : compte {view['signer']['account'] or '–'}, {view['signer']['role'] or '–'}")
-    typer.echo(f"  dossier : {view['folder'] or '–'} ; documents : {', '.join(view['documents']) or '–'}")
-    for stage in view["stages"]:
-        typer.echo(f"  {stage['at']}  {stage['name']:<11} {stage['ms']} ms")
-    for name, value in view["evidence"].items():
-        typer.echo(f"  {name} : {value}")
+    from dcc.gateway.explain import explained
+
+    for line in explained(view):
+        typer.echo(line)
