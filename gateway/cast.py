@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 
 from dcc.cards.issue import IssuedCertificate, LookAlikePki, new_key
 from dcc.gateway import cast_people as cast
-from dcc.mailbox import folders, people
-from dcc.mailbox.records import Account, AccountState, ConsentState, Folder, Mandate, Patient
+from dcc.mailbox import consentforms, folders, people
+from dcc.mailbox.records import Account, AccountState, ConsentForm, ConsentState, Folder, Mandate, Patient
 from dcc.mailbox.references import new_folder_address, new_reference
 from dcc.mailbox.rows import new_id
 
@@ -63,7 +63,8 @@ def issue(now: datetime) -> Issued:
 
 
 def _gateway(pki: LookAlikePki, now: datetime) -> GatewayCertificates:
-    addresses = (cast.GATEWAY_ADDRESS, *(network.address for network in cast.NETWORKS))
+    own = (one for network in cast.NETWORKS for one in (network.address, network.registration) if one is not None)
+    addresses = (cast.GATEWAY_ADDRESS, *own)
     department, name, idnst = cast.NETWORK_OFFICE
     common: dict[str, Any] = {
         "idnst": idnst, "name": name, "department": department, "not_before": now - timedelta(days=1),
@@ -111,6 +112,7 @@ def seed(conn: Connection, issued: Issued, now: datetime, random_bytes: Callable
     """Networks, accounts, patients, folders, consents and mandates; returns the folders by key."""
     for network in cast.NETWORKS:
         people.add_network(conn, network)
+        consentforms.add(conn, ConsentForm(network.id, cast.FORM, "fr", cast.FORM_TITLE, cast.FORM_TEXT, now))
     accounts: dict[tuple[str, str], Account] = {}
     for person in cast.PEOPLE:
         for network_id in person.networks:
@@ -162,7 +164,7 @@ def _folder(
     )  # fmt: skip
     folders.add_folder(conn, folder)
     if one.consent is not ConsentState.NONE:
-        folders.record_consent(conn, folder.id, state=ConsentState.GIVEN, at=opened, form_version="2009-1")
+        folders.record_consent(conn, folder.id, state=ConsentState.GIVEN, at=opened, form_version=cast.FORM)
     if one.consent is ConsentState.WITHDRAWN:
         folders.record_consent(conn, folder.id, state=ConsentState.WITHDRAWN, at=now - timedelta(days=1))
     for mandate in one.mandates:

@@ -12,13 +12,21 @@ GATEWAY_ADDRESS = "passerelle@dcc.example"
 NETWORKS = (
     Network(
         "rca", "Réseau de cancérologie (démonstration)", "rca.dcc.example", "depot@rca.dcc.example",
-        "05 00 00 00 00", "support@rca.dcc.example",
+        "05 00 00 00 00", "support@rca.dcc.example", "inscription@rca.dcc.example",
     ),
     Network(
         "perinat", "Réseau périnatal (démonstration)", "perinat.dcc.example", "depot@perinat.dcc.example",
-        "05 00 00 00 01", "support@perinat.dcc.example",
+        "05 00 00 00 01", "support@perinat.dcc.example", "inscription@perinat.dcc.example",
     ),
 )  # fmt: skip
+FORM = "2009-1"  # version of the consent form of both networks
+FORM_TITLE = "Information du patient et recueil du consentement"
+FORM_TEXT = (
+    "Votre équipe de soins vous propose d'ouvrir un dossier partagé. Les documents utiles à vos soins y sont réunis ;\n"
+    "seuls les professionnels que vous autorisez peuvent les lire et en ajouter. Chaque accès est tracé.\n"
+    "Vous pouvez refuser, vous opposer à un professionnel ou à un type de document, et retirer votre accord à tout\n"
+    "moment, sans conséquence sur vos soins. Pour toute question, appelez l'assistance du réseau."
+)
 HOSPITAL = ("Gironde (33)", "CENTRE HOSPITALIER DE DEMONSTRATION", "10B0057881")
 LABORATORY = ("Gironde (33)", "LABORATOIRE DE DEMONSTRATION", "10B0152872")
 NETWORK_OFFICE = ("Gironde (33)", "RESEAU DE DEMONSTRATION", "300000000077081")

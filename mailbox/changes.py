@@ -36,7 +36,13 @@ class NetworkAdded:
     """A network joins the platform (mission S1)."""
 
     network: Network
-    form: ConsentForm | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FormPublished:
+    """A network publishes a version of its consent form (mission S15)."""
+
+    form: ConsentForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +154,31 @@ class TokenUsed:
 
 
 Change = (
-    NetworkAdded | AccountRequested | AccountMoved | CardSeen | FolderOpened | FolderClosed | ConsentChanged | MandateGranted
-    | MandateRevoked | DelegationGiven | DelegationRevoked | Opposed | OppositionLifted | TokenUsed
-)  # fmt: skip
+    NetworkAdded
+    | FormPublished
+    | AccountRequested
+    | AccountMoved
+    | CardSeen
+    | FolderOpened
+    | FolderClosed
+    | ConsentChanged
+    | MandateGranted
+    | MandateRevoked
+    | DelegationGiven
+    | DelegationRevoked
+    | Opposed
+    | OppositionLifted
+    | TokenUsed
+)
 
 
 def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0912  one line for each change
     """Write one change. Raises ChangeLost where what it rests on is not so any more."""
     match change:
-        case NetworkAdded(network, form):
+        case NetworkAdded(network):
             people.add_network(conn, network)
-            if form is not None:
-                consentforms.add(conn, form)
+        case FormPublished(form):
+            consentforms.add(conn, form)
         case AccountRequested(account):
             people.add_account(conn, account)
         case AccountMoved(account_id, before, after):
@@ -192,11 +211,20 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
 
 
 ACTIONS: dict[type, str] = {
-    NetworkAdded: "network:added", AccountRequested: "account:requested", CardSeen: "account:card_seen",
-    FolderOpened: "folder:opened", FolderClosed: "folder:closed", MandateGranted: "mandate:granted", MandateRevoked: "mandate:revoked",
-    DelegationGiven: "delegation:given", DelegationRevoked: "delegation:revoked", Opposed: "opposition:added",
-    OppositionLifted: "opposition:removed", TokenUsed: "token:used",
-}  # fmt: skip
+    NetworkAdded: "network:added",
+    FormPublished: "form:published",
+    AccountRequested: "account:requested",
+    CardSeen: "account:card_seen",
+    FolderOpened: "folder:opened",
+    FolderClosed: "folder:closed",
+    MandateGranted: "mandate:granted",
+    MandateRevoked: "mandate:revoked",
+    DelegationGiven: "delegation:given",
+    DelegationRevoked: "delegation:revoked",
+    Opposed: "opposition:added",
+    OppositionLifted: "opposition:removed",
+    TokenUsed: "token:used",
+}
 
 
 def action_of(change: Change) -> str:
@@ -209,11 +237,13 @@ def action_of(change: Change) -> str:
     return ACTIONS[type(change)]
 
 
-def about(change: Change) -> tuple[str | None, dict[str, str]]:
+def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912  one line for each change
     """(folder, ids) of a change, for the audit: never an identity."""
     match change:
         case NetworkAdded(network):
             return None, {"network": network.id}
+        case FormPublished(form):
+            return None, {"network": form.network, "form": form.version}
         case AccountRequested(account):
             return None, {"account": account.id, "network": account.network}
         case AccountMoved(account_id) | CardSeen(account_id):

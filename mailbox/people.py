@@ -35,6 +35,12 @@ def network_by_address(conn: Connection, address: str) -> Network | None:
     return None if row is None else Network(**row._mapping)
 
 
+def network_by_registration(conn: Connection, address: str) -> Network | None:
+    """The network that takes registrations at this address."""
+    row = conn.execute(select(networks).where(networks.c.registration == address.lower())).one_or_none()
+    return None if row is None else Network(**row._mapping)
+
+
 def list_networks(conn: Connection) -> list[Network]:
     """Every network of the platform."""
     return [Network(**row._mapping) for row in conn.execute(select(networks).order_by(networks.c.id))]

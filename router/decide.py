@@ -5,29 +5,24 @@ The order is that of facts/clinical.md §10; the archive's own checks come befor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from dcc.mailbox import folders
+from dcc.mailbox import delegations, folders, people
 from dcc.router.decide_deletion import decide_deletion
 from dcc.router.decide_plain import complete
 from dcc.router.decision import Assignment, Decision, Done, Filed, Held, Refused
-from dcc.router.doctypes import Matrix, default_matrix
+from dcc.router.doctypes import Matrix, default_matrix, group_of
 from dcc.router.locate import Located, Named, account_for, assigned_place, locate, what_is_named
 from dcc.router.match import match_report
+from dcc.router.permission import Act, permitted
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Deletion, Deposit, NotUnderstood, PlainDeposit, Report, Request, Sender
-from dcc.router.rights import (
-    Allowed,
-    check_account,
-    check_author,
-    check_consent,
-    check_mandate,
-    check_opposition,
-    held_by,
-)
+from dcc.router.rights import Allowed, check_author
+from dcc.router.roles import Role, role_of
+from dcc.router.situation import basis_of, opposed_to, situation_of
 from dcc.router.versions import resolve
 
 
@@ -133,13 +128,25 @@ def _file(
 
 def _rights(
     deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, matrix: Matrix
-) -> Sequence[tuple[str, Allowed | Reason]]:
+) -> Iterator[tuple[str, Allowed | Reason]]:
+    """The rules of rights, then for each document the link between its author and this signer."""
     folder, account = place.folder, place.account
     types = [one.type_code for one in deposit.documents]
-    return [
-        ("account", check_account(account)),
-        ("consent", check_consent(folder)),
-        ("opposition", check_opposition(folders.oppositions_of(conn, folder.id), account, types)),
-        ("mandate", check_mandate(held_by(account, folders.mandates_of(conn, folder.id)), now)),
-        *(("author", check_author(conn, one, account, sender, matrix)) for one in deposit.documents),
-    ]
+    lent = delegations.held_by_secretary(conn, account.id) if role_of(account) is Role.SECRETARY else []
+    basis = basis_of(account, folders.mandates_of(conn, folder.id), now, lent, types)
+    group = group_of(account.kind, account.profession)
+    barred = [one.type_code for one in deposit.documents if not matrix.may_feed(group, one.type_code, one.class_code)]
+    situation = situation_of(
+        account, folder, basis, opposed_to(folders.oppositions_of(conn, folder.id), account, types),
+        type_allowed=not barred, type_code=next(iter(barred), ""),
+    )  # fmt: skip
+    answer = permitted(Act.FEED, situation)
+    if isinstance(answer, Reason):
+        yield "rights", answer
+        return
+    given = "given" if folder.consent_at is None else f"given {folder.consent_at:%Y-%m-%d}"
+    yield "consent", Allowed(given)
+    yield "mandate", Allowed(basis.told())
+    lender = None if basis.delegation is None else people.get_account(conn, basis.delegation.professional)
+    for one in deposit.documents:
+        yield "author", check_author(conn, one, account, sender, lender)

@@ -27,9 +27,10 @@ from dcc.router import oids
 from dcc.router.decision import Filed
 from dcc.router.doctypes import Matrix, default_matrix, group_of
 from dcc.router.hl7_ack import packed
+from dcc.router.permission import Act, permitted
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Envelope
-from dcc.router.rights import Allowed, check_consent, check_mandate, check_opposition, held_by
+from dcc.router.situation import basis_of, opposed_to, situation_of
 
 CONTENT_KINDS = frozenset({"report", "notice"})
 
@@ -88,15 +89,12 @@ class _Rules:
         """The first right that is missing, as a reason to withhold."""
         if account.state is not AccountState.VALIDATED:
             return reason("D2R-ACC04")
-        checks = (
-            check_consent(self.folder),
-            check_opposition(self.oppositions, account, types),
-            check_mandate(held_by(account, self.mandates), self.now),
-        )
-        for answer in checks:
-            if not isinstance(answer, Allowed):
-                return withheld(answer)
-        return None
+        situation = situation_of(
+            account, self.folder, basis_of(account, self.mandates, self.now),
+            opposed_to(self.oppositions, account, types), type_allowed=True, type_code="",
+        )  # fmt: skip
+        answer = permitted(Act.READ, situation)
+        return withheld(answer) if isinstance(answer, Reason) else None
 
     def may_read(self, document: Document, account: Account) -> bool:
         """Type by profession (facts §9)."""

@@ -1,16 +1,15 @@
-"""Who may put and who may read: consent, mandate, opposition, profession; the same rules at filing and sending."""
+"""What links a signer to a folder and to a document: mandates held, structures shared, professionals answering."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import Connection
 
 from dcc.mailbox import people
-from dcc.mailbox.records import Account, AccountState, ConsentState, Folder, Mandate, Opposition
-from dcc.router.doctypes import Matrix, group_of
+from dcc.mailbox.records import Account, AccountState, Mandate
+from dcc.router.doctypes import group_of
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import DepositedDocument, Sender
 
@@ -22,41 +21,6 @@ class Allowed:
     """Yes, and what it rests on."""
 
     basis: str = ""
-
-
-def check_consent(folder: Folder) -> Allowed | Reason:
-    """DCC notice: prior consent before anything is filed; a withdrawal stops filing and notices."""
-    if folder.consent is ConsentState.GIVEN:
-        return Allowed("given" if folder.consent_at is None else f"given {folder.consent_at:%Y-%m-%d}")
-    return reason("D2R-CNS02" if folder.consent is ConsentState.WITHDRAWN else "D2R-CNS01")
-
-
-def check_mandate(held: Iterable[Mandate], at: datetime) -> Allowed | Reason:
-    """CSP L1110-4 III: outside the care team, sharing needs the patient's authorisation, here a mandate."""
-    mandates = list(held)
-    for mandate in mandates:
-        if mandate.covers(at):
-            until = "" if mandate.until is None else f" until {mandate.until:%Y-%m-%d}"
-            return Allowed(f"{mandate.id} {mandate.origin.value}{until}")
-    if not mandates:
-        return reason("D2R-MAN01")
-    if all(mandate.start > at and mandate.revoked_at is None for mandate in mandates):
-        return reason("D2R-MAN03")
-    return reason("D2R-MAN02")
-
-
-def check_opposition(against: Iterable[Opposition], account: Account, type_codes: Iterable[str]) -> Allowed | Reason:
-    """CSP L1110-4 IV: an opposition to a person or to a type beats any mandate."""
-    types = set(type_codes)
-    for one in against:
-        if one.account is not None and one.account != account.id:
-            continue
-        if one.type_code is not None and one.type_code not in types:
-            continue
-        if one.type_code is None and one.account is None:
-            continue
-        return reason("D2R-OPP01") if one.type_code is None else reason("D2R-OPP02", type=one.type_code)
-    return Allowed()
 
 
 def check_account(account: Account) -> Allowed | Reason:
@@ -72,12 +36,10 @@ def held_by(account: Account, mandates: Iterable[Mandate]) -> list[Mandate]:
 
 
 def check_author(
-    conn: Connection, document: DepositedDocument, account: Account, sender: Sender, matrix: Matrix
+    conn: Connection, document: DepositedDocument, account: Account, sender: Sender, lender: Account | None = None
 ) -> Allowed | Reason:
-    """Whether this signer may deposit this document: type by profession, and the structure link of §11 B and C."""
+    """Whether this signer may deposit this document: the structure link of §11 B and C, or the delegation's lender."""
     group = group_of(account.kind, account.profession)
-    if not matrix.may_feed(group, document.type_code, document.class_code):
-        return reason("D2R-TYP02", type=document.type_code)
     signed = account.national_id
     authors = {one.id for one in document.authors}
     if group == "organisation":
@@ -92,6 +54,8 @@ def check_author(
     ]
     if not responsible:  # acceptance 22: staff is nobody's author
         return reason("D2R-TYP02", type=document.type_code)
+    if lender is not None and lender.national_id in {one.id for one in responsible}:
+        return Allowed("delegation")
     own = _own_structures(account, sender)
     link = own & _document_structures(document)
     link |= own & {_idnst(one.structure) for one in responsible if one.structure}

@@ -1,15 +1,20 @@
-"""`dcc account list|validate|suspend`: who may deposit and read, under a named operator and audited."""
+"""`dcc account list|show|validate|refuse|suspend`: who may deposit and read, under a named operator and audited."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcc.gateway.commands import common
+from dcc.gateway.commands import common, people
 from dcc.gateway.commands.common import ConfigOption, JsonOption
+from dcc.gateway.commands.people import OperatorOption
 
-OperatorOption = Annotated[str, typer.Option(envvar="USER", help="Qui décide : inscrit dans la trace.")]
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 AccountArgument = Annotated[str, typer.Argument(help="Identifiant du compte ou adresse de la boîte.")]
 
 
@@ -17,7 +22,9 @@ def register(app: typer.Typer) -> None:
     """Add the group to the application."""
     group = typer.Typer(no_args_is_help=True, help="Les comptes des professionnels et des établissements.")
     group.command("list")(list_accounts)
+    group.command("show")(show)
     group.command("validate")(validate)
+    group.command("refuse")(refuse)
     group.command("suspend")(suspend)
     app.add_typer(group, name="account")
 
@@ -58,31 +65,65 @@ def suspend(
     _set_state(account, config, operator, json_output, "suspended")
 
 
-def _set_state(name, config, operator, json_output, state) -> None:  # type: ignore[no-untyped-def]
-    from dcc.gateway.services import open_services
-    from dcc.gateway.views import account_view
-    from dcc.mailbox import people
-    from dcc.mailbox.records import AccountState, AuditRecord
+def refuse(
+    account: AccountArgument,
+    config: ConfigOption,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Refuse une demande de compte. Exemple : dcc account refuse a@x.example -c dcc.toml"""
+    _set_state(account, config, operator, json_output, "refused")
 
-    if not operator:
-        common.stop("dites qui décide : --operator NOM", common.EXIT_USAGE)
-    settings = common.settings_of(config)
-    with open_services(settings) as services, services.database.begin() as conn:
-        named = people.get_account(conn, name)
-        found = [named] if named else people.by_mailbox(conn, None, name.lower())
-        for account in found:
-            people.set_account_state(conn, account.id, AccountState(state))
-            services.audit.append(
-                conn,
-                AuditRecord(
-                    at=common.now_utc(), tag=f"operator:account:{state}", actor=f"operator:{operator}",
-                    certificate=None, message=None, mail_message_id=None, folder=None, document=None,
-                    decision="done", code=None, detail=f'{{"account": "{account.id}"}}',
-                ),
-            )  # fmt: skip
-        views = [account_view(a) for a in (people.get_account(conn, f.id) for f in found) if a]
-    if not views:
+
+def show(account: AccountArgument, config: ConfigOption, json_output: JsonOption = False) -> None:
+    """Un compte, ses délégations, ses mandats. Exemple : dcc account show a@x.example -c dcc.toml"""
+    from dcc.gateway.views import account_view
+    from dcc.mailbox import delegations
+    from dcc.mailbox import people as store
+
+    with people.opened(config) as services, services.database.read() as conn:
+        named = store.get_account(conn, account)
+        found = [named] if named else store.by_mailbox(conn, None, account)
+        rows = [
+            {
+                **account_view(one),
+                "delegations": [
+                    {"id": d.id, "secretary": d.secretary, "professional": d.professional, "until": common.iso(d.until)}
+                    for d in delegations.of_account(conn, one.id)
+                ],
+            }
+            for one in found
+        ]
+    if not rows:
         common.stop("aucun compte ne porte cet identifiant ou cette adresse")
+    if json_output:
+        common.print_json(rows)
+        return
+    for row in rows:
+        who = " ".join(filter(None, (row["given_name"], row["family_name"]))) or row["structure"]
+        typer.echo(f"{who} – {row['mailbox']} ({row['network']}), {row['role']} : {row['state']}")
+
+
+def _set_state(name: str, config: Path, operator: str, json_output: bool, state: str) -> None:
+    from dcc.gateway.administering import NotPossible
+    from dcc.gateway.views import account_view
+    from dcc.mailbox import people as store
+    from dcc.mailbox.changes import AccountMoved, Change
+    from dcc.mailbox.records import AccountState
+
+    wanted = AccountState(state)
+
+    def build(conn: Connection, _now: datetime) -> list[Change]:
+        named = store.get_account(conn, name)
+        found = [named] if named else store.by_mailbox(conn, None, name)
+        if not found:
+            raise NotPossible("aucun compte ne porte cet identifiant ou cette adresse")
+        return [AccountMoved(one.id, tuple(AccountState), wanted) for one in found]
+
+    changes, _ = people.change(config, operator, build)
+    moved = [one.account for one in changes if isinstance(one, AccountMoved)]
+    with people.opened(config) as services, services.database.read() as conn:
+        views = [account_view(one) for one in (store.get_account(conn, each) for each in moved) if one]
     if json_output:
         common.print_json(views)
         return

@@ -1,4 +1,4 @@
-"""`dcc folder list|show`: the patients' folders, by id, reference or address."""
+"""`dcc folder list|show|open|close`: the patients' folders, by id, reference or address."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dcc.gateway.commands import common
+from dcc.gateway.commands import common, folder_open_cmd
 from dcc.gateway.commands.common import ConfigOption, JsonOption
 
 
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Les dossiers des patients.")
     group.command("list")(list_folders)
     group.command("show")(show)
+    folder_open_cmd.register(group)
     app.add_typer(group, name="folder")
 
 
