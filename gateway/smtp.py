@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 import ssl
@@ -84,14 +85,16 @@ class SmtpDoor:
         if tasks:
             await asyncio.wait(tasks, timeout=CUT_SECONDS)
         if self.background:
-            await asyncio.wait(self.background, timeout=grace_seconds)
+            await asyncio.wait(self.background, timeout=CUT_SECONDS)
         self._pool.shutdown(wait=False)
 
     async def _until_empty(self, seconds: float) -> None:
         """Wait until the last session has gone, or this long."""
         self._empty.clear()
         if self._sessions:
-            await asyncio.wait([asyncio.ensure_future(self._empty.wait())], timeout=seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
 
     async def in_thread(self, work: Callable[[], Result]) -> Result:
         """Run blocking work beside the event loop."""

@@ -306,7 +306,7 @@ def test_h_descriptors_are_kept_for_the_work(instance: Path, tmp_path: Path) -> 
                 assert raws[0].reply().startswith(b"250 2.0.0 queued as ")
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(30) == 0, log.read_text()
     assert log.stat().st_size < 2000
     assert b"Traceback" not in log.read_bytes()
 
