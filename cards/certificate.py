@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from asn1crypto import pem
+from asn1crypto import keys, pem
 from asn1crypto import x509 as asn1
 
 from dcc.cards import nomenclature
@@ -18,6 +18,7 @@ from dcc.cards.names import rdns, string_of, text
 from dcc.cards.usage import Usage, usage_of
 
 HIGHEST_SIZE = 64 << 10
+EC_BITS = {66: 521}  # the one named curve whose size is not whole octets
 UPN = "1.3.6.1.4.1.311.20.2.3"
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
 
@@ -169,10 +170,13 @@ def _key_type(key: Any) -> str:
 
 
 def _key_bits(key: Any) -> int:
-    try:
-        return int(key.bit_size)
-    except BROKEN:
-        return 8 * len(bytes(key["public_key"].contents))
+    kind = _key_type(key)
+    if kind in {"rsa", "rsassa_pss"}:
+        return int(keys.RSAPublicKey.load(bytes(key["public_key"])).native["modulus"]).bit_length()
+    if kind == "ec" and key.curve[0] == "named":
+        octets = int(key["algorithm"]["parameters"].key_size)
+        return EC_BITS.get(octets, 8 * octets)
+    return 8 * len(bytes(key["public_key"].contents)[1:])  # of a BIT STRING: the first octet counts unused bits
 
 
 def _hash(parsed: asn1.Certificate) -> str:

@@ -33,7 +33,9 @@ REASONS = {
     x509.ReasonFlags.remove_from_crl: REMOVE_FROM_CRL,
 }
 FORMAT = 2
-BROKEN = (ValueError, TypeError, OverflowError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+BROKEN = (
+    ValueError, TypeError, OverflowError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

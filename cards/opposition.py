@@ -10,7 +10,7 @@ from datetime import datetime
 
 from dcc.cards.certificate import CardCertificate
 from dcc.cards.crl import CrlStore, Revocation, RevocationStatus
-from dcc.cards.path import is_issuer, signed_by
+from dcc.cards.signature import is_issuer, signed_by
 from dcc.cards.trust import TrustStore
 from dcc.cards.verdict import Evidence, Verdict
 

@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from asn1crypto import x509 as asn1
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from pyhanko_certvalidator import CertificateValidator, ValidationContext
 from pyhanko_certvalidator.errors import PathBuildingError, PathValidationError, ValidationError
 from pyhanko_certvalidator.policy_decl import (
@@ -22,6 +20,7 @@ from pyhanko_certvalidator.policy_decl import (
 
 from dcc.cards.certificate import BROKEN, CardCertificate, read_certificate
 from dcc.cards.errors import Unparseable
+from dcc.cards.signature import is_issuer, signed_by
 from dcc.cards.trust import TrustStore
 
 MOST_CANDIDATES = 30  # R-PATH
@@ -96,21 +95,3 @@ def readable(extra: Sequence[bytes]) -> list[CardCertificate]:
         except Unparseable:
             continue  # a certificate in a mail that nobody can read helps nobody
     return [one for one in found if not one.self_issued]
-
-
-def is_issuer(certificate: CardCertificate, authority: CardCertificate) -> bool:
-    """Whether the certificate names this authority: by its DN, and by its key identifier where both tell one."""
-    named, own = certificate.authority_key_identifier, authority.key_identifier
-    return authority.subject_der == certificate.issuer_der and (named is None or own is None or named == own)
-
-
-def signed_by(certificate: CardCertificate, authority: CardCertificate) -> bool | None:
-    """Whether the authority's key signed the certificate; None: key or algorithm that cannot be worked with."""
-    try:
-        loaded = x509.load_der_x509_certificate(certificate.der)
-        loaded.verify_directly_issued_by(x509.load_der_x509_certificate(authority.der))
-    except InvalidSignature:
-        return False
-    except (*BROKEN, UnsupportedAlgorithm, x509.InvalidVersion):
-        return None
-    return True

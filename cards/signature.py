@@ -1,0 +1,62 @@
+"""Whether one authority issued a certificate: named by it, and its key signed the octets as they are (RFC 5280 §4.1.1.3).
+
+`cryptography` refuses to load certificates that are slightly off DER (an RDN in another order); what was signed is
+the octets, whatever their order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asn1crypto import x509 as asn1
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+from dcc.cards.certificate import BROKEN, CardCertificate
+
+HASHES: dict[str, type[hashes.HashAlgorithm]] = {
+    "sha1": hashes.SHA1, "sha224": hashes.SHA224, "sha256": hashes.SHA256, "sha384": hashes.SHA384,
+    "sha512": hashes.SHA512,
+}  # fmt: skip
+
+
+def is_issuer(certificate: CardCertificate, authority: CardCertificate) -> bool:
+    """Whether the certificate names this authority: by its DN, and by its key identifier where both tell one."""
+    named, own = certificate.authority_key_identifier, authority.key_identifier
+    return authority.subject_der == certificate.issuer_der and (named is None or own is None or named == own)
+
+
+def signed_by(certificate: CardCertificate, authority: CardCertificate) -> bool | None:
+    """Whether the authority's key signed the certificate; None: a key or an algorithm that cannot be worked with."""
+    try:
+        whole: Any = asn1.Certificate.load(certificate.der)
+        fields = whole["tbs_certificate"]
+        if fields["signature"].dump() != whole["signature_algorithm"].dump():
+            return None  # RFC 5280 §4.1.1.2: the two must be the same
+        key: Any = load_der_public_key(asn1.Certificate.load(authority.der).public_key.dump())
+        _verify(key, whole["signature_algorithm"], whole["signature_value"].native, fields.dump())
+    except InvalidSignature:
+        return False
+    except (*BROKEN, UnsupportedAlgorithm):
+        return None
+    return True
+
+
+def _verify(key: Any, algorithm: Any, signature: bytes, signed: bytes) -> None:
+    kind = algorithm.signature_algo
+    if kind in {"ed25519", "ed448"}:
+        key.verify(signature, signed)
+        return
+    digest = HASHES[algorithm.hash_algo]()
+    if kind == "ecdsa":
+        key.verify(signature, signed, ec.ECDSA(digest))
+    elif kind == "rsassa_pss":
+        stated = algorithm["parameters"]
+        mask = HASHES[stated["mask_gen_algorithm"]["parameters"]["algorithm"].native]()
+        key.verify(signature, signed, padding.PSS(padding.MGF1(mask), stated["salt_length"].native), digest)
+    elif kind == "rsassa_pkcs1v15":
+        key.verify(signature, signed, padding.PKCS1v15(), digest)
+    else:
+        raise UnsupportedAlgorithm(str(kind))

@@ -1,0 +1,183 @@
+"""The path to an anchor: whose signature it is, which authority is meant, and what a stranger's certificates can do."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ObjectIdentifier
+
+from cardworld import DAY, END, NOW, START, authority, card, issuer, key, leaf, pki, resigned, trust
+from dcc.cards import issue_profiles as profiles
+from dcc.cards.certificate import read_certificate
+from dcc.cards.issue import LookAlikePki
+from dcc.cards.path import MOST_CANDIDATES, PathResult, find_path, readable
+from dcc.cards.signature import is_issuer, signed_by
+from dcc.cards.trust import TrustStore, trust_of
+
+
+def path_of(der: bytes, *extra: bytes, known: TrustStore | None = None, at: datetime = NOW) -> PathResult:
+    """The path of a certificate."""
+    return find_path(read_certificate(der), trust() if known is None else known, extra, at)
+
+
+def sub_authority(
+    name: str, own: object, parent_name: x509.Name, parent_key: object, *, length: int | None = 0
+) -> bytes:
+    """An authority of this name below another."""
+    builder = profiles._base(profiles.authority_name(name), own, parent_name, parent_key, START, END)  # type: ignore[arg-type]
+    return (
+        builder.add_extension(x509.BasicConstraints(True, length), critical=True)
+        .add_extension(profiles._key_usage(profiles.UsageProfile(), authority=True), critical=True)
+        .sign(parent_key, hashes.SHA256())  # type: ignore[arg-type]
+        .public_bytes(Encoding.DER)
+    )
+
+
+def test_a_card_leads_to_its_root() -> None:
+    """The authorities above a card are told nearest first, the root last."""
+    found = path_of(card("CPS").signature.certificate)
+    assert found.problem is None
+    assert [one.der for one in found.chain] == [authority("FO-PP").der, authority("FO").der]
+
+
+def test_authorities_sent_with_the_mail_may_help() -> None:
+    """An intermediate that the mail carries completes the path to a root that is known."""
+    known = trust_of(pki().anchors)
+    der = card("CPS").signature.certificate
+    assert path_of(der, known=known).problem == "autorité émettrice inconnue"
+    assert path_of(der, b"rubbish", authority("FO-PP").der, known=known).problem is None
+
+
+def test_a_root_sent_with_the_mail_is_no_anchor() -> None:
+    """Self-signed certificates of a mail are never believed."""
+    stranger = LookAlikePki.create(NOW, key_source=lambda: key("stranger"))
+    made = stranger.issue_card(
+        "CPS", idnps="899700366240", family_name="X", given_name="Y", not_before=START, not_after=END, card_number="1/1"
+    )
+    found = path_of(made.signature.certificate, *stranger.anchors, *stranger.intermediates)
+    assert found.problem == "aucun chemin vers une racine de confiance"
+    assert (found.bad_signature, found.chain) == (False, ())
+    assert readable([stranger.anchors[0], b"rubbish"]) == []
+
+
+def test_another_authority_of_the_same_name_is_another_authority() -> None:
+    """A look-alike of a known authority, with its own key identifier, is unknown: the signature is not called false."""
+    found = path_of(leaf(issuer_key=key("stranger")))
+    assert (found.problem, found.bad_signature) == ("autorité émettrice inconnue", False)
+    assert not is_issuer(read_certificate(leaf(issuer_key=key("stranger"))), issuer("FO-PP"))
+
+
+@pytest.mark.parametrize("named", [None, "FO-PP"])
+def test_a_false_signature_is_told_as_such(named: str | None) -> None:
+    """Signed by another key than the authority's, and naming the authority (or no key at all): a false signature."""
+    der = leaf(issuer_key=key("stranger"), authority_key=None if named is None else authority(named).key)
+    found = path_of(der)
+    assert (found.problem, found.bad_signature) == ("la signature du certificat est fausse", True)
+
+
+def test_a_changed_octet_is_a_false_signature() -> None:
+    """One octet of a signed certificate changed: a false signature."""
+    der = leaf(subject=profiles.person_name("899700366240", "MEDECIN", "ANNE", 10, None))
+    assert path_of(der.replace(b"MEDECIN", b"MEDECIM")).bad_signature
+
+
+def test_a_self_signed_look_alike_is_not_trusted() -> None:
+    """Acceptance 8: a self-signed certificate with a CPS-like subject leads nowhere."""
+    subject = profiles.person_name("899700366240", "MEDECIN", "ANNE", 10, None)
+    found = path_of(leaf(subject=subject, issuer_name=subject, issuer_key=key()))
+    assert (found.problem, found.bad_signature) == ("autorité émettrice inconnue", False)
+
+
+def test_without_anchors_nothing_is_trusted() -> None:
+    """Intermediates without a root are not enough."""
+    found = path_of(card("CPS").signature.certificate, known=trust_of(pki().intermediates))
+    assert found.problem == "aucune racine de confiance"
+
+
+def test_a_card_issues_no_certificates() -> None:
+    """A holder's own key that signs a certificate makes no authority of the card (RFC 5280 §4.2.1.9)."""
+    made = card("CPS").signature
+    own = x509.load_der_x509_certificate(made.certificate).subject
+    found = path_of(leaf(issuer_name=own, issuer_key=made.key), made.certificate)
+    assert found.problem is not None
+    assert found.problem.startswith(("chemin refusé", "aucun chemin"))
+
+
+def test_the_path_length_of_an_authority_binds() -> None:
+    """An authority below an issuing one, whose certificate forbids that, vouches for nobody."""
+    parent = authority("FO-PP")
+    der = sub_authority("TEST AC PLUS BAS", key("below"), parent.name, parent.key)
+    found = path_of(leaf(issuer_name=profiles.authority_name("TEST AC PLUS BAS"), issuer_key=key("below")), der)
+    assert found.problem is not None
+    assert found.problem.startswith("chemin refusé")
+
+
+def test_an_unknown_critical_extension_is_refused() -> None:
+    """RFC 5280 §4.2: a critical extension that nobody knows here makes the certificate useless."""
+    odd = x509.UnrecognizedExtension(ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+    refused = path_of(leaf(extensions=[(odd, True)])).problem
+    assert refused is not None
+    assert refused.startswith("chemin refusé")
+    assert path_of(leaf(extensions=[(odd, False)])).problem is None
+
+
+def test_the_dates_of_the_certificate_itself_are_another_question() -> None:
+    """A path is found for an expired and for a future certificate; its dates are judged apart."""
+    for start, end in ((NOW - 90 * DAY, NOW - 30 * DAY), (NOW + 30 * DAY, NOW + 90 * DAY)):
+        assert path_of(leaf(not_before=start, not_after=end)).problem is None
+
+
+def test_an_authority_out_of_its_dates_gives_no_path_at_that_time() -> None:
+    """A certificate that outlives its authority leads nowhere once the authority has ended."""
+    late = authority("FO-PP").certificate.not_valid_after_utc + timedelta(days=1)
+    assert path_of(leaf(not_after=late + DAY)).problem is None
+    assert path_of(leaf(not_after=late + DAY), at=late).problem is not None
+
+
+def test_many_certificates_in_a_mail_are_bounded() -> None:
+    """R-PATH: no more candidates are read than the limit, whatever the mail carries."""
+    extra = [leaf(serial=number + 1) for number in range(MOST_CANDIDATES + 5)]
+    assert len(readable(extra)) == MOST_CANDIDATES
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "digest"),
+    [(0x05, hashes.SHA1()), (0x0B, hashes.SHA256()), (0x0C, hashes.SHA384()), (0x0D, hashes.SHA512())],
+)
+def test_signatures_of_every_digest_are_verified(algorithm: int, digest: hashes.HashAlgorithm) -> None:
+    """RSA PKCS#1 v1.5 is verified whatever the digest; its weakness is another question."""
+    assert signed_by(read_certificate(resigned(leaf(), algorithm, digest)), issuer("FO-PP")) is True
+
+
+@pytest.mark.parametrize("kind", ["p256", "ed25519", "pss"])
+def test_other_kinds_of_signature_are_verified(kind: str) -> None:
+    """ECDSA, Ed25519 and RSA-PSS authorities: theirs is true, another's is false or another kind of key."""
+    own = key("stranger" if kind == "pss" else kind)
+    name = profiles.authority_name("TEST AC AUTRE")
+    root = profiles._base(name, own, name, own, START, END)
+    builder = profiles._base(profiles.authority_name("TEST FEUILLE"), key(), name, own, START, END)
+    digest = None if kind == "ed25519" else hashes.SHA256()
+    scheme = padding.PSS(padding.MGF1(hashes.SHA256()), 32) if kind == "pss" else None
+    made = read_certificate(builder.sign(own, digest, rsa_padding=scheme).public_bytes(Encoding.DER))
+    parent = read_certificate(root.sign(own, digest).public_bytes(Encoding.DER))
+    assert signed_by(made, parent) is True
+    assert signed_by(made, issuer("FO-PP")) is (False if kind == "pss" else None)
+
+
+def test_a_signature_that_cannot_be_worked_with_is_not_called_false() -> None:
+    """An unknown algorithm, or two that differ, is neither true nor false, and is not trusted."""
+    md5 = resigned(leaf(), 0x04, hashes.SHA256())
+    assert signed_by(read_certificate(md5), issuer("FO-PP")) is None
+    found = path_of(md5)
+    assert (found.problem, found.bad_signature) == ("la signature du certificat ne peut être vérifiée", False)
+    der = leaf()
+    place = der.rindex(b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b")
+    differing = der[: place + 8] + b"\x0c" + der[place + 9 :]
+    assert signed_by(read_certificate(differing), issuer("FO-PP")) is None
+    bare = resigned(leaf(), 0x0A, hashes.SHA256())  # RSA-PSS without its parameters
+    assert signed_by(read_certificate(bare), issuer("FO-PP")) is not True
