@@ -124,9 +124,10 @@ class SmartHost:
                 reply = await phase.send(octets)
             self._own.used += 1
             self._own.last = time.monotonic()
-            if not phase.ended or reply.code == UNAVAILABLE:
-                self._drop()  # it answered before the end: what it takes for commands is our mail
-            return _outcome(reply.code, reply.message, ended=phase.ended)
+            outcome = _outcome(reply.code, reply.message, ended=phase.ended)
+            if not phase.ended or reply.code == UNAVAILABLE or isinstance(outcome, Uncertain):
+                self._drop()  # before the end: what it takes for commands is our mail
+            return outcome
         except _UnreachableError as error:
             self._drop()
             return TryLater(error.code)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import aiosmtplib
+from aiosmtplib.protocol import SMTPProtocol
 
 CHUNK = 1 << 16
 GO_AHEAD = 354
@@ -39,10 +40,10 @@ class DataPhase:
             for piece in stuffed(mail):
                 if reply.done():
                     break
-                await self._write(protocol, piece)
+                await self._write(protocol, piece, reply)
             else:
                 self.ended = True
-                await self._write(protocol, b".\r\n")
+                await self._write(protocol, b".\r\n", reply)
             # RFC 5321 §4.5.3.2.6: the wait for this reply is the longest one, because giving up makes doubles
             async with asyncio.timeout(2 * self._timeout):
                 return await reply
@@ -50,12 +51,20 @@ class DataPhase:
             reply.cancel()
             await asyncio.gather(reply, return_exceptions=True)
 
-    async def _write(self, protocol: aiosmtplib.protocol.SMTPProtocol, piece: bytes) -> None:
-        """Write, and wait while the peer does not take it (RFC 5321 §4.5.3.2.5: a time for each block)."""
+    async def _write(self, protocol: SMTPProtocol, piece: bytes, reply: asyncio.Task[aiosmtplib.SMTPResponse]) -> None:
+        """Write, and wait while the peer does not take it (RFC 5321 §4.5.3.2.5), unless it has answered already."""
         protocol.write(piece)
-        async with asyncio.timeout(self._timeout):
-            # The protocol was made for a StreamWriter's drain(); a StreamWriter itself would close what it wraps.
-            await protocol._drain_helper()
+        # The protocol was made for a StreamWriter's drain(); a StreamWriter itself would close what it wraps.
+        drained = asyncio.create_task(protocol._drain_helper())
+        first = {drained, reply}
+        done, _ = await asyncio.wait(first, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+        if drained in done and reply not in done:
+            return drained.result()
+        drained.cancel()
+        await asyncio.gather(drained, return_exceptions=True)
+        if not done:
+            raise TimeoutError
+        return None
 
 
 def stuffed(mail: BinaryIO) -> Iterator[bytes]:
