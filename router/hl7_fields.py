@@ -10,7 +10,7 @@ from dcc.router.hl7 import Message, Segment
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Application, PatientIdentity, Professional
 
-EVENTS = {"T02": "new", "T10": "replace", "T04": "delete", "T11": "delete", "R01": ""}
+EVENTS = {"T10": "replace", "T04": "delete", "T11": "delete"}  # T02 and R01 carry a content: the order says why
 ORDERS = {"NW": "new", "RO": "replace", "CA": "delete"}  # SC, seen in one v1.0 sample, says nothing
 STATES = {"C": "replace", "D": "delete"}  # OBX-11; F says that the result is final, in either case
 MASKS = {

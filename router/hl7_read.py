@@ -220,9 +220,12 @@ def _deletion(
     own, parent = ids_of(message)
     targets = [parent]
     for payload, file in files:
-        if payload.kind != "XML" or kind_of(file) != "cda":
+        if payload.kind != "XML":
             continue
-        header = header_of(file)
+        try:
+            header = header_of(file)
+        except XmlRefusedError:
+            continue  # nothing is filed: an empty or replaced content is no fault of a deletion
         _compare(patient, header.patient)
         targets += [header.replaces, header.unique_id]
     named = tuple(dict.fromkeys(one for one in (*targets, own) if one))

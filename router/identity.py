@@ -103,8 +103,9 @@ def check_match(patient: PatientIdentity, local: Patient) -> Reason | None:
 def contradicting(said: PatientIdentity, known: PatientIdentity) -> tuple[str, ...]:
     """The names of the traits that both give and that are not equal; what one leaves out contradicts nothing.
 
-    The birth place of an HL7 message (PID-11, BDL) is left out: it is optional there, and the published samples
-    carry another one than the document inside them (facts/clinical.md §5). The document's own is always compared.
+    Two traits of an HL7 message are left out: the birth place (PID-11, BDL), an optional address that software fills
+    from its own file, and all given names (PID-5.3), where many write the first again. The document's own are always
+    compared with the folder's.
     """
     pairs = {
         "birth_name": (normal(said.birth_name), normal(known.birth_name)),
