@@ -29,7 +29,8 @@ def set_of(*parts: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """INTEGER, minimal."""
-    return tlv(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    octets = max(value, ~value).bit_length() // 8 + 1  # -128 is one octet, 128 is two (X.690 §8.3.2)
+    return tlv(0x02, value.to_bytes(octets, "big", signed=True))
 
 
 def octets(value: bytes) -> bytes:
@@ -55,6 +56,7 @@ def algorithm(dotted: str, parameters: bytes = b"") -> bytes:
     return sequence(oid(dotted), parameters)
 
 
+@lru_cache(maxsize=16)
 def time(at: datetime) -> bytes:
     """UTCTime to 2049, GeneralizedTime from 2050 (RFC 5652 §11.3)."""
     at = at.astimezone(UTC)

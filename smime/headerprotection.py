@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,9 +13,10 @@ from functools import lru_cache
 from dcc.smime.errors import SmimeError
 
 Fields = Sequence[tuple[str, str]]
-FORBIDDEN = ("\r", "\n", "\0")
+LONGEST_LINE = 998  # RFC 5322 §2.1.1
 CRLF = "\r\n"
 LINE = 78
+_FORBIDDEN = re.compile(r"[\r\n\0]")
 STRUCTURED = frozenset({"from", "to", "cc", "reply-to", "sender", "disposition-notification-to"})
 
 
@@ -38,7 +40,7 @@ class MailHeaders:
         """The true fields."""
         return [
             ("From", self.from_), ("To", self.to), ("Subject", self.subject),
-            ("Date", format_datetime(self.date)), ("Message-ID", self.message_id),
+            ("Date", _date(self.date)), ("Message-ID", self.message_id),
             *self.outer_extra, *self.extra,
         ]  # fmt: skip
 
@@ -46,21 +48,26 @@ class MailHeaders:
         """The fields that the way sees, with a neutral subject."""
         return [
             ("From", self.from_), ("To", self.to), ("Subject", subject),
-            ("Date", format_datetime(self.date)), ("Message-ID", self.message_id), *self.outer_extra,
+            ("Date", _date(self.date)), ("Message-ID", self.message_id), *self.outer_extra,
         ]  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def _date(at: datetime) -> str:
+    return format_datetime(at)
 
 
 def field(name: str, value: str) -> bytes:
     """One encoded header field with its CRLF. Raises HeaderInjection."""
     line = f"{name}: {encoded(name, value)}\r\n".encode("ascii")
-    if any(len(one) > 998 for one in line.split(b"\r\n")):  # RFC 5322 §2.1.1
+    if len(line) > LONGEST_LINE and any(len(one) > LONGEST_LINE for one in line.split(b"\r\n")):
         raise HeaderInjection("a header line is over 998 octets")
     return line
 
 
 def encoded(name: str, value: str) -> str:
     """The value as it stands in the field: folded, words beyond ASCII encoded (RFC 2047). Raises HeaderInjection."""
-    if any(sign in name or sign in value for sign in FORBIDDEN):
+    if _FORBIDDEN.search(name) or _FORBIDDEN.search(value):
         raise HeaderInjection("a header value holds a line end")
     if name.lower() in STRUCTURED:
         return _mailboxes(value)
@@ -104,19 +111,17 @@ def block(fields: Fields) -> bytes:
     return b"".join(field(name, value) for name, value in fields)
 
 
-def _left_outside(outer: Fields) -> bytes:
-    """HP-Outer: each outer field exactly as it was encoded there (RFC 9788 §2.2)."""
-    return b"".join(f"HP-Outer: {name}: {encoded(name, value)}\r\n".encode("ascii") for name, value in outer)
-
-
 def protected(headers: MailHeaders, content: Fields, outer: Fields, *, encrypted: bool) -> bytes:
     """The payload's own header block with `hp=` and, when encrypted, what was left outside (RFC 9788 §2.1.1, §2.2)."""
     marked = [
         (name, f'{value}; hp="{"cipher" if encrypted else "clear"}"' if name.lower() == "content-type" else value)
         for name, value in content
     ]
-    left = _left_outside(outer) if encrypted else b""
-    return block(headers.inner()) + left + block([("MIME-Version", "1.0"), *marked]) + b"\r\n"
+    outside = {pair: field(*pair) for pair in outer}
+    inner = b"".join(outside.get(pair) or field(*pair) for pair in headers.inner())
+    # HP-Outer: each outer field exactly as it was encoded there (RFC 9788 §2.2)
+    left = b"".join(b"HP-Outer: " + outside[pair] for pair in outer) if encrypted else b""
+    return inner + left + block([("MIME-Version", "1.0"), *marked]) + b"\r\n"
 
 
 def wrapped(headers: MailHeaders, content: Fields) -> bytes:

@@ -54,8 +54,14 @@ class SignedWriter:
     at: datetime
     boundary: str
     _proof: tuple[bytes, bytes] | None = field(default=None, init=False)
-    _certificates: bytes = field(default=b"", init=False)
     _tail: int = field(default=0, init=False)
+    _always: _Always = field(init=False)
+
+    def __post_init__(self) -> None:
+        signer, profile = self.signer, self.profile
+        self._always = _always(
+            signer.certificate, signer.chain, signer.family, profile.extra_certificates, profile.digest, profile.pss
+        )
 
     def mail(self, entity: Body) -> Iterator[bytes]:
         """The signed MIME entity: multipart/signed, or opaque application/pkcs7-mime."""
@@ -126,7 +132,7 @@ class SignedWriter:
         explicit = der.header(0xA0, inner) + octet_head
         encapsulated = der.oid(DATA) + explicit
         head_of_encapsulated = der.header(0x30, len(encapsulated) + size) + encapsulated
-        start = der.integer(1) + der.set_of(der.algorithm(DIGEST_OIDS[self.profile.digest])) + head_of_encapsulated
+        start = der.integer(1) + der.set_of(self._always.digest) + head_of_encapsulated
         body = len(start) + size + len(certificates) + len(infos)
         content = der.header(0x30, body)
         kind = der.oid(SIGNED_DATA)
@@ -167,62 +173,26 @@ class SignedWriter:
 
     def _signed_data(self, digest: bytes, signature: bytes | None) -> bytes:
         certificates, infos = self._closing(digest, signature)
-        algorithms = der.set_of(der.algorithm(DIGEST_OIDS[self.profile.digest]))
+        algorithms = der.set_of(self._always.digest)
         content = der.sequence(der.integer(1), algorithms, der.sequence(der.oid(DATA)), certificates, infos)
         return der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, content))
 
     def _closing(self, digest: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
         """(certificates, signerInfos); signs unless a stand-in signature is given to measure sizes."""
-        if not self._certificates:
-            others = [one for one in (*self.signer.chain, *self.profile.extra_certificates) if not _self_signed(one)]
-            self._certificates = der.tlv(0xA0, *sorted({self.signer.certificate, *others}))  # never the root
-        attributes = self._attributes(digest)
+        always = self._always
+        attributes = der.set_of(
+            *always.attributes,
+            der.attribute("1.2.840.113549.1.9.5", der.time(self.at)),
+            der.attribute("1.2.840.113549.1.9.4", der.octets(digest)),
+        )
         if signature is None:
             signature = self.signer.sign(attributes, self.profile.digest, self.profile.pss)
             self._proof = (attributes, signature)
-        mine = parts(self.signer.certificate)
         info = der.sequence(
-            der.integer(1),
-            der.sequence(mine.issuer, der.integer(mine.serial)),
-            der.algorithm(DIGEST_OIDS[self.profile.digest]),
-            b"\xa0" + attributes[1:],
-            self._signature_algorithm(),
+            der.integer(1), always.identifier, always.digest, b"\xa0" + attributes[1:], always.signature,
             der.octets(signature),
-        )
-        return self._certificates, der.set_of(info)
-
-    def _attributes(self, digest: bytes) -> bytes:
-        certificate_hash = hashlib.sha256(self.signer.certificate).digest()
-        members = [
-            der.attribute("1.2.840.113549.1.9.3", der.oid(DATA)),
-            der.attribute("1.2.840.113549.1.9.5", der.time(self.at)),
-            der.attribute("1.2.840.113549.1.9.4", der.octets(digest)),
-            der.attribute("1.2.840.113549.1.9.15", der.sequence(*(der.algorithm(one) for one in CAPABILITIES))),
-            # signingCertificateV2 (RFC 5035 §3); SHA-256 is its default
-            der.attribute(
-                "1.2.840.113549.1.9.16.2.47", der.sequence(der.sequence(der.sequence(der.octets(certificate_hash))))
-            ),
-        ]
-        if self.profile.extra_certificates:
-            mine = parts(self.profile.extra_certificates[0])
-            preference = der.tlv(0xA0, mine.issuer, der.integer(mine.serial))
-            members.append(der.attribute("1.2.840.113549.1.9.16.2.11", preference))  # RFC 8551 §2.5.3
-        return der.set_of(*members)
-
-    def _signature_algorithm(self) -> bytes:
-        name = DIGEST_OIDS[self.profile.digest]
-        if self.signer.family == "ecdsa":
-            return der.algorithm(ECDSA_OIDS[self.profile.digest])
-        if self.signer.family == "ed25519":
-            if self.profile.digest != "sha512":
-                raise Unsupported("Ed25519 signs with SHA-512 (RFC 8419 §3.1)")
-            return der.algorithm("1.3.101.112")
-        if self.profile.pss:
-            salt = hashlib.new(self.profile.digest).digest_size
-            mask = der.algorithm("1.2.840.113549.1.1.8", der.algorithm(name))
-            chosen = (der.tlv(0xA0, der.algorithm(name)), der.tlv(0xA1, mask), der.tlv(0xA2, der.integer(salt)))
-            return der.algorithm("1.2.840.113549.1.1.10", der.sequence(*chosen))
-        return der.algorithm("1.2.840.113549.1.1.1", der.NULL)
+        )  # fmt: skip
+        return always.certificates, der.set_of(info)
 
     def verify(self) -> None:
         """Check the signature with the certificate's own key. Raises NotVerified."""
@@ -241,6 +211,61 @@ class SignedWriter:
                 key.verify(signature, attributes)
         except InvalidSignature as error:
             raise NotVerified("the key does not belong to the certificate") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Always:
+    """What every SignedData of one signer and profile holds, in DER."""
+
+    certificates: bytes
+    identifier: bytes
+    digest: bytes
+    signature: bytes
+    attributes: tuple[bytes, ...]  # all but the digest and the time
+
+
+@lru_cache(maxsize=64)
+def _always(
+    certificate: bytes, chain: tuple[bytes, ...], family: str, extra: tuple[bytes, ...], digest: str, pss: bool
+) -> _Always:
+    others = [one for one in (*chain, *extra) if not _self_signed(one)]  # never the root
+    attributes = [
+        der.attribute("1.2.840.113549.1.9.3", der.oid(DATA)),
+        der.attribute("1.2.840.113549.1.9.15", der.sequence(*(der.algorithm(one) for one in CAPABILITIES))),
+        # signingCertificateV2 (RFC 5035 §3); SHA-256 is its default
+        der.attribute(
+            "1.2.840.113549.1.9.16.2.47",
+            der.sequence(der.sequence(der.sequence(der.octets(hashlib.sha256(certificate).digest())))),
+        ),
+    ]
+    if extra:
+        theirs = parts(extra[0])
+        preference = der.tlv(0xA0, theirs.issuer, der.integer(theirs.serial))
+        attributes.append(der.attribute("1.2.840.113549.1.9.16.2.11", preference))  # RFC 8551 §2.5.3
+    mine = parts(certificate)
+    return _Always(
+        certificates=der.tlv(0xA0, *sorted({certificate, *others})),
+        identifier=der.sequence(mine.issuer, der.integer(mine.serial)),
+        digest=der.algorithm(DIGEST_OIDS[digest]),
+        signature=_signature_algorithm(family, digest, pss),
+        attributes=tuple(attributes),
+    )
+
+
+def _signature_algorithm(family: str, digest: str, pss: bool) -> bytes:
+    name = DIGEST_OIDS[digest]
+    if family == "ecdsa":
+        return der.algorithm(ECDSA_OIDS[digest])
+    if family == "ed25519":
+        if digest != "sha512":
+            raise Unsupported("Ed25519 signs with SHA-512 (RFC 8419 §3.1)")
+        return der.algorithm("1.3.101.112")
+    if pss:
+        salt = hashlib.new(digest).digest_size
+        mask = der.algorithm("1.2.840.113549.1.1.8", der.algorithm(name))
+        chosen = (der.tlv(0xA0, der.algorithm(name)), der.tlv(0xA1, mask), der.tlv(0xA2, der.integer(salt)))
+        return der.algorithm("1.2.840.113549.1.1.10", der.sequence(*chosen))
+    return der.algorithm("1.2.840.113549.1.1.1", der.NULL)
 
 
 _OPAQUE_HEAD = (
