@@ -111,15 +111,18 @@ def blob_ref(kept: dict[str, str | int]) -> BlobRef:
 
 @contextmanager
 def open_database(settings: Settings, *, create: bool = False) -> Iterator[Database]:
-    """The database alone, for commands that only look. Raises ConfigurationError when there is none.
+    """The database alone, for commands that only look.
 
-    SQLite would make an empty file of a mistyped name: only `create` (`dcc migrate`) may.
+    SQLite would make an empty file of a mistyped name: only `create` (`dcc migrate`) may, and only it takes a database
+    of another schema. Raises ConfigurationError when there is none, SchemaMismatch, DatabaseGone.
     """
     file = settings.database_file
     if file is not None and not create and not file.is_file():
         raise ConfigurationError([f"database.url : la base {settings.database.url} n'existe pas (dcc migrate)"])
     database = Database(settings.database_url)
     try:
+        if not create:
+            database.check()
         yield database
     finally:
         database.close()

@@ -14,7 +14,10 @@ def register(app: typer.Typer) -> None:
 
 
 def check_config(config: ConfigOption, json_output: JsonOption = False) -> None:
-    """Dit tout ce qui manque ou ne va pas. Sort 0, ou 78. Exemple : dcc check-config -c dcc.toml"""
+    """Dit tout ce qui manque ou ne va pas. Sort 0, ou 78.
+
+    Exemple : dcc check-config -c dcc.toml
+    """
     from dcc.gateway.checking import check
 
     _, problems, warnings = check(config, common.now_utc())

@@ -45,8 +45,9 @@ def test_message_for_a_person(worked: Worked) -> None:
     """Without --json the same is told in lines: the end, the reason in words, the checks."""
     done = dcc("message", "show", worked.refused.json["id"], "-c", worked.directory / "dcc.toml")
     assert (done.code, done.err) == (0, "")
-    assert "refused" in done.out.splitlines()[0]
-    assert "motif D2R-MAN01 : Vous n'avez pas de mandat pour ce dossier." in done.out
+    assert worked.refused.json["id"] in done.out.splitlines()[0]
+    assert "D2R-MAN01" in done.out
+    assert "mandat" in done.out
     listed = dcc("message", "list", "-c", worked.directory / "dcc.toml")
     assert len(listed.out.splitlines()) == 3
 
