@@ -8,8 +8,10 @@ from typing import TextIO
 
 import structlog
 
-# Libraries that would write commands, addresses or octets (facts: mail §1 K, §2)
-QUIET = ("mail.log", "mail.debug", "aiosmtplib", "aioimaplib", "aiosmtpd", "asyncio", "pyhanko_certvalidator")
+# Libraries that would write commands, addresses, rows or octets (facts: mail §1 K, §2)
+QUIET = (
+    "mail.log", "mail.debug", "aiosmtplib", "aioimaplib", "aiosmtpd", "asyncio", "pyhanko_certvalidator", "sqlalchemy",
+)  # fmt: skip
 
 
 def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:

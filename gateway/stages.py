@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import timedelta
 
 from dcc.cards.verdict import Verdict
+from dcc.gateway.asking import newcomer, petition_stage, renewed
 from dcc.gateway.decided import ended_of
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
@@ -15,6 +17,7 @@ from dcc.mailbox.rows import new_id
 from dcc.router import reports
 from dcc.router.answer import plan_answer
 from dcc.router.decide import decide, decide_report
+from dcc.router.petition import Petition
 from dcc.router.protected import from_address
 from dcc.router.read import read_request
 from dcc.router.reasons import Reason, reason
@@ -33,7 +36,8 @@ def open_stage(services: Services, progress: Progress) -> Ended | None:
     """Limits, decryption, signature. A report that came in clear ends here; so does whatever cannot be believed."""
     message = progress.message
     source = progress.stack.enter_context(services.open_original(message))
-    report = reports.recognise(source, message.size, limits=services.limits, mail_from=message.mail_from)
+    size = source.seek(0, os.SEEK_END)  # our own Received field stands before the octets that `message.size` counts
+    report = reports.recognise(source, size, limits=services.limits, mail_from=message.mail_from)
     if report is not None:
         return _report(services, progress, report, authenticated=False)
     opened = open_message(
@@ -59,6 +63,10 @@ def identify_stage(services: Services, progress: Progress) -> Ended | None:
     found = _identify(services, progress, opened)
     if isinstance(found, Sender):
         progress.sender = found
+        progress.changes.extend(renewed(found, progress.judgement))
+        return None
+    progress.newcomer = newcomer(services, progress, opened)
+    if progress.newcomer is not None:
         return None
     return _unidentified(services, progress, found)
 
@@ -80,6 +88,8 @@ def read_stage(services: Services, progress: Progress) -> Ended | None:
 
 def decide_stage(services: Services, progress: Progress) -> Ended | None:
     """Identity of the patient, rights, duplicates: the decision, and everything that is written with it."""
+    if progress.newcomer is not None or isinstance(progress.request, Petition):
+        return petition_stage(services, progress)
     if progress.request is None or progress.sender is None:
         raise RuntimeError("nothing was read")
     with services.database.read() as conn:
