@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from unittest.mock import patch
+
+from sqlalchemy import Connection
 
 from dcc.gateway.announce import Announcer
 from dcc.gateway.cast_reader import Cast
 from dcc.gateway.demo_deposits import Draft, deposit
 from dcc.gateway.intake import Intake, IntakeEnvelope
 from dcc.gateway.pipeline import Pipeline
-from dcc.gateway.relaying import Relay
+from dcc.gateway.relaying import Outcome, Relay, Sent, Uncertain
 from dcc.gateway.services import Services
 from dcc.mailbox import audit, messages, outbox
+from dcc.mailbox.database import Database, DatabaseGone
 from dcc.mailbox.records import Delivery, Message
 
 
@@ -89,3 +97,53 @@ class Rooms:
         with self.services.database.read() as conn:
             assert audit.verify(conn, certificate).ok
             return [one["code"] for one in audit.export(conn) if one["tag"] == tag]
+
+
+class Recorder:
+    """A next host in this process: answers what it is told, in turn, then takes everything."""
+
+    def __init__(self, *outcomes: Outcome, idempotent: bool = False) -> None:
+        self.idempotent = idempotent
+        self.outcomes = deque(outcomes)
+        self.mails: list[tuple[str, bytes]] = []
+        self.asked: Callable[[], None] = lambda: None
+
+    def send(self, mail: Path, *, sender: str, recipient: str, delivery_id: str) -> Outcome:
+        """Keeps what it takes, and what nobody can be sure of."""
+        del sender, delivery_id
+        octets = mail.read_bytes()
+        self.asked()
+        outcome = self.outcomes.popleft() if self.outcomes else Sent()
+        if isinstance(outcome, Sent | Uncertain):
+            self.mails.append((recipient, octets))
+        return outcome
+
+    def rest(self) -> None:
+        """Nothing is kept open."""
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def to(self, mailbox: str) -> list[bytes]:
+        """What this mailbox received."""
+        return [octets for box, octets in self.mails if box == mailbox]
+
+
+@contextmanager
+def failing(database: Database, number: int, *, committed: bool) -> Iterator[None]:
+    """The store fails at the `number`th transaction that writes, before it or (`committed`) right after its commit."""
+    begin = database.begin
+    passed = count(1)
+
+    @contextmanager
+    def broken() -> Iterator[Connection]:
+        mine = next(passed)
+        if mine == number and not committed:
+            raise DatabaseGone("gone")
+        with begin() as conn:
+            yield conn
+        if mine == number:
+            raise DatabaseGone("gone during the commit")
+
+    with patch.object(database, "begin", broken):
+        yield
