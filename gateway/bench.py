@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dcc.gateway import bench_deposit, bench_ingest, bench_memory, bench_whole, bench_workers
+from dcc.gateway import bench_deposit, bench_ingest, bench_memory, bench_openssl, bench_whole, bench_workers
 from dcc.gateway.bench_floor import Floor
 from dcc.gateway.bench_material import Mail, Material, mail, material
 from dcc.gateway.bench_smime import Smime
@@ -83,6 +83,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         keys = material()
         result["smime"] = smime_rows(keys, folder, quick)
         rounds = {size: max(2, count // (10 if quick else 1)) for size, count in ROUNDS.items()}
+        result["openssl"] = bench_openssl.rows(keys, SIZES, rounds)
         result["gateway"] = bench_whole.rows(keys, folder, SIZES, rounds)
         result["memory"] = bench_memory.measured(10_000_000 if quick else bench_memory.SIZE)
         result["ingest"] = ingest_rows(keys, folder, quick)
@@ -123,10 +124,25 @@ def tables(result: dict[str, Any]) -> str:
     return "\n".join([
         "| message | floor | gateway | ratio | receive + work + announce, ms | S/MIME alone, ratio |",
         "|---|---|---|---|---|---|", *floors, "",
+        *_openssl(result["openssl"]), "",
         f"One message of {_size(memory['size'])}: {over:.1f} MiB over {idle:.0f} MiB idle, {memory['seconds']:.2f} s.",
         "", "| server | message | messages/s | MB/s |", "|---|---|---|---|", *ingest,
         "", "| workers | message | messages/s | times one |", "|---|---|---|---|", *workers,
     ])  # fmt: skip
+
+
+def _openssl(found: dict[str, Any]) -> list[str]:
+    """Reading alone, in CPU time, against the system's OpenSSL in the same process."""
+    if found["version"] is None:
+        return ["Reading against OpenSSL: no libcrypto of version 3 was found on this machine."]
+    rows = [*found["rows"], {"what": "of which one RSA private operation", "inner": "", **found["rsa"]}]
+    lines = [
+        f"| {row.get('what') or _size(row['size'])} | {row['inner']} | {row['openssl_ms']:.2f} ms "
+        f"| {row['dcc_ms']:.2f} ms | {row['ratio']:.2f} |"
+        for row in rows
+    ]
+    head = ["| reading, CPU | signature | OpenSSL | gateway | ratio |", "|---|---|---|---|---|"]
+    return [*head, *lines, "", f"The other side is {found['version']}."]
 
 
 def _size(octets: float) -> str:

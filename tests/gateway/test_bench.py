@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dcc.gateway import bench, bench_memory
+import pytest
+
+from dcc.gateway import bench, bench_memory, bench_openssl
 from dcc.gateway.bench_floor import Floor
 from dcc.gateway.bench_material import mail, material
 from dcc.gateway.bench_smime import Smime
@@ -28,6 +30,27 @@ def test_floor_and_smime_run_on_the_same_mail(tmp_path: Path) -> None:
     assert high > 0
 
 
+@pytest.mark.peer("openssl")
+def test_reading_is_compared_with_openssl() -> None:
+    """The system's libcrypto reads the same content from the same mails, opaque and detached, and both are timed."""
+    if bench_openssl.libcrypto() is None:
+        pytest.skip("no libcrypto of version 3")
+    found = bench_openssl.rows(material(), {"small": 50_000}, {50_000: 3})
+    assert [row["inner"] for row in found["rows"]] == ["detached", "opaque"]
+    assert all(row["openssl_ms"] > 0 and row["dcc_ms"] > 0 for row in (*found["rows"], found["rsa"]))
+
+
+def test_libcrypto_refuses_in_words() -> None:
+    """A mail that OpenSSL cannot open is an error of the bench with OpenSSL's own words, not a figure."""
+    library = bench_openssl.libcrypto()
+    if library is None:
+        pytest.skip("no libcrypto of version 3")
+    theirs = bench_openssl.OpenSsl(library, material().gateway_encryption)
+    with pytest.raises(bench_openssl.OpenSslFailed, match="SMIME_read_CMS: error:"):
+        theirs.open(b"Subject: x\r\n\r\nnot S/MIME\r\n")
+    theirs.close()
+
+
 def test_tables() -> None:
     """Every figure of the result has its place in the tables."""
     row = {
@@ -37,10 +60,18 @@ def test_tables() -> None:
     result = {
         "gateway": [row], "smime": [row], "memory": {"size": 1e8, "idle": 1 << 20, "over_idle": 1 << 20, "seconds": 1},
         "ingest": [{"server": "dcc serve", "size": 50_000, "messages_per_second": 10, "bytes_per_second": 5e5}],
+        "openssl": {
+            "version": "OpenSSL 3", "rsa": {"openssl_ms": 0.3, "dcc_ms": 0.3, "ratio": 1.0},
+            "rows": [{"size": 50_000, "inner": "opaque", "openssl_ms": 1.5, "dcc_ms": 1.2, "ratio": 0.8}],
+        },
         "workers": [{"workers": 2, "size": 50_000, "messages_per_second": 10, "times_one": 1.9}],
     }  # fmt: skip
     text = bench.tables(result)
     assert "| 50 kB | 1.0 ms | 2.0 ms | 2.00 | 0.1 + 0.2 + 0.3 | 2.00 |" in text
     assert "100 MB: 1.0 MiB over 1 MiB idle" in text
     assert "| dcc serve | 50 kB | 10 | 0 |" in text
+    assert "| 50 kB | opaque | 1.50 ms | 1.20 ms | 0.80 |" in text
+    assert "| of which one RSA private operation |  | 0.30 ms | 0.30 ms | 1.00 |" in text
+    without = bench.tables(result | {"openssl": {"version": None, "rsa": None, "rows": []}})
+    assert "no libcrypto of version 3 was found" in without
     assert "| 2 | 50 kB | 10.0 | 1.90 |" in text
