@@ -20,7 +20,7 @@ from dcc.smime.keys import KeyPair
 from demoinstance import DemoInstance
 from goldenmail import BrokenSeal, page, unseal
 from secrets_of import of_patients, of_people
-from story import Story, stories
+from story import FOLDER, Story, stories
 from storyplay import Played, Received
 from terminal import dcc
 
@@ -119,6 +119,13 @@ def _names(left: Played, mail: Received) -> dict[str, str]:
         names[folder["reference"]] = f"{{reference of {folder['key']}}}"
         names[folder["address"]] = f"{{address of {folder['key']}}}"
     return names
+
+
+def test_every_story_is_told() -> None:
+    """docs/flow.md has a row for each story, with its title."""
+    text = (FOLDER.parents[1] / "docs" / "flow.md").read_text(encoding="utf-8")
+    for story in STORIES:
+        assert f"[{story.name}](../tests/scenarios/{story.name}) | {story.title} |" in text
 
 
 def test_each_mail_opens_for_its_reader_alone(played: Play, demo: DemoInstance) -> None:
