@@ -43,7 +43,12 @@ def test_hprim_sante_reads_its_separators() -> None:
     """The component separator stands in the header: swapped against HL7, or not."""
     for text in (SANTE, SANTE.replace("~^\\&", "\\^&~").replace("DUPONT~", "DUPONT^")):
         (found,) = hprim_patients(text)
-        assert (found.family_name, found.given_name, found.birth_date, found.sex) == ("DUPONT", "JEAN", "01/02/1950", "M")
+        assert (found.family_name, found.given_name, found.birth_date, found.sex) == (
+            "DUPONT",
+            "JEAN",
+            "01/02/1950",
+            "M",
+        )
 
 
 def test_files_are_recognised() -> None:

@@ -1,0 +1,31 @@
+"""A desk for each case: a copy of one demo instance in test mode, its clock standing still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dcc.gateway.cast_reader import Cast
+from dcc.gateway.services import open_services
+from dcc.gateway.settings import load_settings
+from demoinstance import DemoInstance, make_demo_instance
+from desk import Desk
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoInstance:
+    """The instance, never used itself: copied."""
+    return make_demo_instance(tmp_path_factory.mktemp("acceptance") / "instance", NOW)
+
+
+@pytest.fixture
+def desk(demo: DemoInstance, tmp_path: Path) -> Iterator[Desk]:
+    """An instance of the test's own, with its parts opened."""
+    directory = demo.copy(tmp_path / "instance")
+    with open_services(load_settings(directory / "dcc.toml", {})) as services:
+        yield Desk(services, Cast.load(directory), NOW)
