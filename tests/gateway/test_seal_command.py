@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner, Result
 
-from dcc.gateway.commands import seal_cmd
-from throwaway import CONTENT, ENCRYPT, PASSWORD, opened, p12, pair, pem
+from terminal import Done, dcc
+from throwaway import CONTENT, ENCRYPT, PASSWORD, intermediate, opened, p12, pair, pem, root
 
 MAIL = (
     b"From: =?utf-8?q?Martin=2C_=C3=89lise?= <gateway@dcc.example>\n"
@@ -39,24 +36,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(folder: Path, *arguments: str, password: str = PASSWORD, recipient: str = "rsa.pem") -> Result:
-    app = typer.Typer()
-    seal_cmd.register(app)
-    app.callback()(lambda: None)
+def call(folder: Path, *arguments: str, password: str = PASSWORD, recipient: str = "rsa.pem") -> Done:
     base = ["seal", str(folder / "mail.eml"), "--signer", str(folder / "signer.p12"), "--password", password]
-    return CliRunner().invoke(app, [*base, "--recipient", str(folder / recipient), *arguments])
+    return dcc(*base, "--recipient", str(folder / recipient), *arguments)
 
 
 def test_to_standard_output(folder: Path) -> None:
     """The mail is written to standard output; outside stands nothing but what must, inside everything but Bcc."""
     done = call(folder)
-    assert done.exit_code == 0, done.stderr
-    outer = message_from_bytes(done.stdout_bytes, policy=policy.default)
+    assert done.code == 0, done.err
+    outer = message_from_bytes(done.raw, policy=policy.default)
     assert outer["Subject"] == "[...]"
     assert outer["Message-ID"] == "<own@dcc.example>"
     assert outer["Cc"] == "third@dcc.example"
     assert "X-MSS-INS" not in outer
-    found = opened(done.stdout_bytes)
+    found = opened(done.raw)
     assert found.content is not None
     raw = found.content.open().read()
     inner = message_from_bytes(raw, policy=policy.default)
@@ -72,9 +66,9 @@ def test_an_old_date_becomes_the_clock(folder: Path) -> None:
     """A Date far from the clock is replaced: clients show a signature that disagrees with it as a mismatch."""
     (folder / "mail.eml").write_bytes(mail(datetime.now(UTC) - timedelta(days=400)))
     done = call(folder)
-    at = message_from_bytes(done.stdout_bytes, policy=policy.default)["Date"].datetime
+    at = message_from_bytes(done.raw, policy=policy.default)["Date"].datetime
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=2)
-    assert opened(done.stdout_bytes).signers[0].signing_time == at
+    assert opened(done.raw).signers[0].signing_time == at
 
 
 @pytest.mark.parametrize(
@@ -89,17 +83,17 @@ def test_each_option(options: list[str], folder: Path) -> None:
     """Each option of the contract makes a mail that opens."""
     out = folder / "out.eml"
     done = call(folder, *options, "--out", str(out), "--json")
-    assert done.exit_code == 0, done.stderr
-    assert json.loads(done.stdout)["size"] == out.stat().st_size
+    assert done.code == 0, done.err
+    assert done.json["size"] == out.stat().st_size
     assert opened(out.read_bytes()).problem is None
 
 
 def test_several_recipients(folder: Path) -> None:
     """Recipients of one kind share a message, PEM or DER; RSA beside EC is refused with exit 1 and nothing written."""
     done = call(folder, "--recipient", str(folder / "other.der"))
-    assert opened(done.stdout_bytes, pair("rsa", ENCRYPT, "other")).problem is None
+    assert opened(done.raw, pair("rsa", ENCRYPT, "other")).problem is None
     refused = call(folder, "--recipient", str(folder / "p256.pem"), "--out", str(folder / "out.eml"))
-    assert (refused.exit_code, (folder / "out.eml").exists()) == (1, False)
+    assert (refused.code, (folder / "out.eml").exists()) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -114,19 +108,96 @@ def test_several_recipients(folder: Path) -> None:
 def test_usage_errors(arguments: list[str], password: str, code: int, folder: Path) -> None:
     """A wrong option, password or file: exit 2, one sentence on standard error, nothing on standard output."""
     done = call(folder, *arguments, password=password)
-    assert done.exit_code == code
-    assert done.stderr.strip()
-    assert done.stdout == ""
+    assert done.code == code
+    assert done.err.strip()
+    assert done.out == ""
 
 
 @pytest.mark.parametrize("change", [b"From: a@b\n", b"Subject: two\n"])
 def test_doubled_fields_are_refused(change: bytes, folder: Path) -> None:
     """A mail with two From or Subject fields is refused (R-FROM)."""
     (folder / "mail.eml").write_bytes(change + (folder / "mail.eml").read_bytes())
-    assert call(folder).exit_code == 1
+    assert call(folder).code == 1
 
 
 def test_a_signing_certificate_receives_nothing(folder: Path) -> None:
     """A recipient certificate made for signatures is refused with exit 1 (R-USAGE)."""
     (folder / "sign.pem").write_bytes(pem(pair().certificate))
-    assert call(folder, recipient="sign.pem").exit_code == 1
+    assert call(folder, recipient="sign.pem").code == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "cipher", "key", "digest", "signature"),
+    [
+        ([], "aes256-cbc", "rsa", "sha256", "rsa"),
+        (["--cipher", "aes128-cbc", "--key-transport", "oaep", "--digest", "sha384"], "aes128-cbc", "rsa-oaep-sha256", "sha384", "rsa"),
+        (["--cipher", "aes256-gcm", "--digest", "sha512", "--pss"], "aes256-gcm", "rsa", "sha512", "rsa-pss"),
+    ],
+    ids=["defaults", "others", "gcm"],
+)  # fmt: skip
+def test_what_the_options_choose(
+    options: list[str], cipher: str, key: str, digest: str, signature: str, folder: Path
+) -> None:
+    """The mail carries the algorithms that were asked for, and by default those of the contract."""
+    found = opened(call(folder, *options).raw)
+    outer, inner = found.layers
+    assert outer.kind == ("auth-enveloped" if "gcm" in cipher else "enveloped")
+    assert (outer.algorithms["content"], outer.algorithms["key"]) == (cipher, key)
+    assert (inner.algorithms["digest"], inner.algorithms["signature"]) == (digest, signature)
+
+
+@pytest.mark.parametrize(
+    ("options", "form"), [([], "detached"), (["--detached"], "detached"), (["--opaque"], "opaque")]
+)
+def test_the_form_of_the_signature(options: list[str], form: str, folder: Path) -> None:
+    """The signature is multipart/signed unless opaque is asked for."""
+    assert opened(call(folder, *options).raw).layers[1].details["form"] == form
+
+
+def test_what_is_enclosed(folder: Path) -> None:
+    """The signer's certificate and its intermediates are enclosed, those of `--chain` too, and never a root."""
+    (folder / "chain.pem").write_bytes(pem(intermediate()) + pem(root()))
+    for options in ((), ("--chain", str(folder / "chain.pem"))):
+        found = opened(call(folder, *options).raw)
+        assert set(found.certificates) == {pair().certificate, intermediate()}
+
+
+def test_announce(folder: Path) -> None:
+    """`--announce` encloses the certificate that answers are to be encrypted to, and says that it is that one."""
+    mine = pair("rsa", ENCRYPT, "gateway").certificate
+    (folder / "mine.pem").write_bytes(pem(mine))
+    found = opened(call(folder, "--announce", str(folder / "mine.pem")).raw)
+    assert mine in found.certificates
+    assert found.signers[0].encryption_key_preference == mine
+
+
+def test_the_two_commands_fit(folder: Path) -> None:
+    """What `dcc seal` makes, `dcc open` calls authentic, and the content is that of the signed entity."""
+    out, key = folder / "out.eml", folder / "reader.p12"
+    key.write_bytes(p12(pair("rsa", ENCRYPT, "reader")))
+    (folder / "root.pem").write_bytes(pem(root()))
+    assert call(folder, "--out", str(out)).code == 0
+    done = dcc("open", out, "--profile", "address", "--trust", folder / "root.pem", "--no-revocation", "--key", key,
+               "--password", PASSWORD, "--json")  # fmt: skip
+    assert (done.code, done.json["outcome"]) == (0, "authentic")
+    content = opened(out.read_bytes()).content
+    assert content is not None
+    assert done.json["content"] == {"size": content.size, "sha256": content.sha256}
+
+
+def test_out_is_whole_or_absent(folder: Path) -> None:
+    """`--out` in a folder that is not there is a usage error; a refused mail leaves no file, not even a part of one."""
+    assert call(folder, "--out", str(folder / "absent" / "out.eml")).code == 2
+    (folder / "mail.eml").write_bytes(b"To: x@dcc.example\n\nno sender\n")
+    assert call(folder, "--out", str(folder / "out.eml")).code == 1
+    assert not list(folder.glob("out.eml*"))
+
+
+def test_a_file_that_is_not_there(folder: Path) -> None:
+    """No mail, no signer or no certificate: exit 2, the file named in one line."""
+    (folder / "mail.eml").rename(folder / "elsewhere.eml")
+    done = call(folder)
+    assert (done.code, len(done.err.splitlines()), "mail.eml" in done.err) == (2, 1, True)
+    (folder / "elsewhere.eml").rename(folder / "mail.eml")
+    (folder / "rsa.pem").write_bytes(b"nothing")
+    assert (call(folder).code, "rsa.pem" in call(folder).err) == (2, True)
