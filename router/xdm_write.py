@@ -17,7 +17,6 @@ from dcc.router.metadata_write import EntryDraft, SubmissionDraft, write_metadat
 
 FOLDER = "IHE_XDM/SUBSET01"
 COMPRESS_BELOW = 64 << 10  # bytes: base64 inside a large CDA hardly shrinks and costs far more than it saves
-LEVEL = 1  # base64 shrinks by a quarter at any level
 Chunks = Callable[[], Iterable[bytes]]
 
 
@@ -54,12 +53,12 @@ class XdmSubmission:
 def write_xdm(out: BinaryIO, documents: Sequence[XdmDocument], submission: XdmSubmission) -> None:
     """Write the archive in one pass; METADATA comes last: it holds size and SHA-1.
 
-    `out` need not be seekable; everything is compressed then, since readers that stream accept a length behind the
-    data for compressed entries only (APPNOTE §4.4.4).
+    `out` need not be seekable; every entry is a deflated one then, large ones at level 0, since readers that stream
+    accept a length behind the data for such entries only (APPNOTE §4.4.4).
     """
     moment = submission.at.timetuple()[:6]
     entries: list[EntryDraft] = []
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, compresslevel=LEVEL) as archive:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         _add(archive, "README.TXT", (README.encode(),), 0, moment)
         _add(archive, "INDEX.HTM", (_index(len(documents)).encode(),), 0, moment)
         for number, one in enumerate(documents, 1):
@@ -113,8 +112,10 @@ def _add(
     entry = zipfile.ZipInfo(name, (max(1980, year), month, day, hour, minute, second))
     entry.create_system = 3
     entry.external_attr = 0o100600 << 16
-    compress = size < COMPRESS_BELOW or not _seekable(archive)
-    entry.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    small = size < COMPRESS_BELOW
+    entry.compress_type = zipfile.ZIP_DEFLATED if small or not _seekable(archive) else zipfile.ZIP_STORED
+    if not small:
+        entry._compresslevel = 0  # type: ignore[attr-defined]  # zipfile takes it from the entry alone
     digest = hashlib.sha1(usedforsecurity=False)  # XDS.b document entries carry SHA-1
     written = 0
     entry.file_size = size
