@@ -89,7 +89,9 @@ class Announcer:
         self._metrics = metrics
         settings = services.settings.gateway
         encoded = EncodedDeposits(services.blobs, services.workdir, services.random_bytes)
-        self._composer = Composer(settings.address, settings.name, settings.product, encoded, services.random_bytes)
+        self._composer = Composer(
+            settings.address, settings.name, settings.product, encoded, services.random_bytes, services.unseal_secret
+        )
         self._signer = key_signer(services.keys.signing)
         self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
         self._swept: datetime | None = None

@@ -11,17 +11,20 @@ from dcc.gateway.services import Services
 from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, DocumentStatus, MessageState
 from dcc.mailbox.rows import new_id
 from dcc.router.answer import plan_answer
+from dcc.router.carried import Carried, OwedMail
 from dcc.router.decision import Decision, Deferred, Done, Filed, Held, Refused
 from dcc.router.distribute import plan_deliveries
 from dcc.router.filing import documents_of
 from dcc.router.reasons import Reason
 
 
-def ended_of(services: Services, progress: Progress, decision: Decision, conn: Connection) -> Ended:
+def ended_of(services: Services, progress: Progress, decision: Decision | Carried, conn: Connection) -> Ended:
     """The end that a decision means. Files of documents are durable before this returns; rows are not written yet."""
     match decision:
         case Filed():
             return _filed(services, progress, decision, conn)
+        case Carried():
+            return _carried(progress, decision)
         case Done():
             receipt = None
             if decision.delivery is not None and decision.receipt is not None:
@@ -63,6 +66,26 @@ def _filed(services: Services, progress: Progress, filed: Filed, conn: Connectio
         MessageState.FILED, filed.reason, folder=filed.folder.id,
         documents=tuple(one.id for one in (*filed.known, *documents)), new_documents=documents,
         deliveries=tuple(deliveries),
+    )  # fmt: skip
+
+
+def _carried(progress: Progress, carried: Carried) -> Ended:
+    """A request of a person: its changes, and the mails that are owed because of them."""
+    progress.evidence["decision"] = dict(carried.evidence)
+    told = () if carried.account is None else (OwedMail("carried", carried.account, (), carried.folder),)
+    deliveries = [_owed(progress, carried, mail) for mail in (*carried.mails, *told)]
+    return Ended(
+        MessageState.DONE, carried.reason, folder=carried.folder, deliveries=tuple(deliveries), changes=carried.changes
+    )
+
+
+def _owed(progress: Progress, carried: Carried, mail: OwedMail) -> Delivery:
+    parameters = dict(carried.reason.parameters) | dict(mail.parameters)
+    return Delivery(
+        id=new_id(), dedupe_key=f"{progress.message.id}:{mail.kind}:{mail.account.id}", kind=mail.kind,
+        mailbox=mail.account.mailbox, account=mail.account.id, folder=mail.folder, message=progress.message.id,
+        documents=(), reason=carried.reason.code, state=DeliveryState.QUEUED, created_at=progress.at, due=progress.at,
+        parameters=tuple(sorted(parameters.items())),
     )  # fmt: skip
 
 

@@ -49,12 +49,14 @@ class Intake:
         self._free = 0
 
     def recipient_known(self, address: str) -> bool:
-        """Whether this is the gateway's address, a network's, or a folder's."""
+        """Whether this is the gateway's address, one of a network's, or a folder's."""
         wanted = address.lower()
         if wanted == self._services.settings.gateway.address:
             return True
         with self._services.database.read() as conn:
-            return people.network_by_address(conn, wanted) is not None or folders.folder(conn, wanted) is not None
+            if people.network_by_address(conn, wanted) or people.network_by_registration(conn, wanted):
+                return True
+            return folders.folder(conn, wanted) is not None
 
     def room(self, size: int = 0) -> Room:
         """Free disk and depth of the queue, looked at once a second at most; `size` is what the sender announces."""
@@ -79,7 +81,11 @@ class Intake:
     def begin(self, envelope: IntakeEnvelope) -> SpoolWriter:
         """Begin a message; our own Received field stands in front of its bytes. Raises StorageFull."""
         writer = self._services.spool.create(new_id(self._services.random_bytes))
-        writer.write_front(self._received(envelope, writer.message_id))
+        try:
+            writer.write_front(self._received(envelope, writer.message_id))
+        except BaseException:
+            writer.discard()  # on a full disk a file can be made, and not be written
+            raise
         return writer
 
     def commit(self, envelope: IntakeEnvelope, writer: SpoolWriter) -> str:

@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Any, Self
 
 from dcc.cards.verdict import Judgement
+from dcc.mailbox.changes import Change
 from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, Message, MessageState, StageTiming
 from dcc.router.decision import Assignment
+from dcc.router.petition import Petition
 from dcc.router.reasons import Reason
+from dcc.router.registration import Newcomer
 from dcc.router.request import Request, Sender
 from dcc.smime.verdict import Opened
-
 
 # Parts of the evidence that outlive a new beginning: where the original lies, what a person decided
 KEPT = ("original", "assigned")
@@ -34,6 +36,7 @@ class Ended:
     receipt: tuple[str, DeliveryState] | None = None  # (delivery, the state that a report tells)
     retry_at: datetime | None = None
     deleted: str | None = None  # Document.id to mark deleted
+    changes: tuple[Change, ...] = ()  # what a person asked for
 
     @property
     def code(self) -> str | None:
@@ -64,7 +67,9 @@ class Progress:
     judgement: Judgement | None = None
     account: Account | None = None
     sender: Sender | None = None
-    request: Request | None = None
+    newcomer: Newcomer | None = None  # a good card at a registration address, without a validated account
+    request: Request | Petition | None = None
+    changes: list[Change] = field(default_factory=list)  # what was learned on the way: a renewed card
     mail_message_id: str | None = None
     replay_key: str | None = None
     stages: list[StageTiming] = field(default_factory=list)

@@ -23,6 +23,7 @@ from dcc.gateway.worker import Wake
 from dcc.mailbox.audit import AuditTrail
 from dcc.mailbox.blobs import BlobStore
 from dcc.mailbox.database import Database
+from dcc.mailbox.keyring import KeyRing
 from dcc.mailbox.records import BlobRef, Message, MessageState
 from dcc.mailbox.rows import new_id
 from dcc.mailbox.spool import Spool
@@ -55,6 +56,7 @@ class Services:
     database: Database
     spool: Spool
     blobs: BlobStore
+    keyring: KeyRing
     keys: GatewayKeys
     audit: AuditTrail
     judge: Judge
@@ -83,6 +85,16 @@ class Services:
     def judge_signer(self, certificate: bytes, extra: tuple[bytes, ...], at: datetime) -> Judgement:
         """The verdict on the certificate that signed a message."""
         return self.judge(certificate, at=at, purpose="sign", extra_certificates=extra)
+
+    def seal_secret(self, secret: bytes) -> str:
+        """A one-time secret as the outbox may keep it until it is sent."""
+        version, wrapped = self.keyring.wrap(secret)
+        return f"{version}:{wrapped.hex()}"
+
+    def unseal_secret(self, sealed: str) -> bytes:
+        """The secret again. Raises KeyMissing, ValueError."""
+        version, _, wrapped = sealed.partition(":")
+        return self.keyring.unwrap(int(version), bytes.fromhex(wrapped))
 
     def open_original(self, message: Message) -> BinaryIO:
         """The received bytes, unchanged: from the spool, or from under a key when they came in clear (I3, I6)."""
@@ -144,6 +156,7 @@ def open_services(settings: Settings, random_bytes: Callable[[int], bytes] = os.
             database=database,
             spool=Spool(settings.path(settings.storage.spool)),
             blobs=BlobStore(settings.path(settings.storage.documents), keyring, random_bytes),
+            keyring=keyring,
             keys=keys,
             audit=audit,
             judge=Judge(trust, crls),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
+from dcc.gateway.administering import Actor, records
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.mailbox import documents, messages, outbox
+from dcc.mailbox.changes import Change, ChangeLost, apply
 from dcc.mailbox.records import AuditRecord, DeliveryState, DocumentStatus, MessageState, StageTiming
 
 
@@ -38,12 +41,14 @@ def settle(services: Services, progress: Progress, ended: Ended, now: datetime) 
         if not moved:
             raise LostRaceError("the message has another state")
         _write_documents(conn, ended)
+        changes = (*progress.changes, *ended.changes)
+        _write_changes(conn, changes, now)
         outbox.enqueue_all(conn, ended.deliveries)
         if ended.receipt is not None:
             outbox.mark_receipt(conn, *ended.receipt)
         if progress.replay_key is not None:
             messages.record_replay(conn, progress.replay_key, message.id)
-        services.audit.append(conn, *_records(progress, ended, now))
+        services.audit.append(conn, *_records(progress, ended, now), *records(changes, _actor(progress), now))
         checkpoint("before-settled")
     if progress.clear:
         services.spool.remove(message.id)  # its bytes lie under a key now (I3)
@@ -57,6 +62,21 @@ def _write_documents(conn: Connection, ended: Ended) -> None:
             raise LostRaceError("the document to replace is not current any more")
     if ended.deleted is not None and not documents.mark(conn, ended.deleted, DocumentStatus.DELETED):
         raise LostRaceError("the document to delete is not current any more")
+
+
+def _write_changes(conn: Connection, changes: Sequence[Change], now: datetime) -> None:
+    """What was asked for; decided again where somebody else was first."""
+    try:
+        for change in changes:
+            apply(conn, change, now)
+    except ChangeLost as lost:
+        raise LostRaceError("what a change rested on is not so any more") from lost
+
+
+def _actor(progress: Progress) -> Actor:
+    """The signer, as the actor of what was asked for."""
+    name = progress.signer_account_id or "stranger"
+    return Actor(name, "mail", progress.signer_sha256, progress.message.id, progress.mail_message_id)
 
 
 def _records(progress: Progress, ended: Ended, now: datetime) -> list[AuditRecord]:

@@ -70,6 +70,14 @@ class CardSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class EncryptionCertificateSeen:
+    """The holder's own encryption certificate, taken from a verified signed mail (facts/cards.md §10)."""
+
+    account: str
+    certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class FolderOpened:
     """A folder with its consent and the mandate of its creator (mission S15, S16); `patient` only when new."""
 
@@ -146,6 +154,13 @@ class OppositionLifted:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenIssued:
+    """A one-time secret is sent to somebody; only its hash is here."""
+
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
 class TokenUsed:
     """A one-time secret is used up, together with what it allowed."""
 
@@ -159,6 +174,7 @@ Change = (
     | AccountRequested
     | AccountMoved
     | CardSeen
+    | EncryptionCertificateSeen
     | FolderOpened
     | FolderClosed
     | ConsentChanged
@@ -168,6 +184,7 @@ Change = (
     | DelegationRevoked
     | Opposed
     | OppositionLifted
+    | TokenIssued
     | TokenUsed
 )
 
@@ -185,6 +202,8 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
             _move(conn, account_id, before, after)
         case CardSeen(account_id, certificate):
             people.set_card(conn, account_id, certificate)
+        case EncryptionCertificateSeen(account_id, certificate):
+            people.set_encryption_certificate(conn, account_id, certificate)
         case FolderOpened():
             _open(conn, change, at)
         case FolderClosed(folder_id):
@@ -206,6 +225,8 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
             folders.add_opposition(conn, folder=folder, account=account, type_code=type_code, at=at)
         case OppositionLifted(opposition):
             _must(folders.remove_opposition(conn, opposition))
+        case TokenIssued(token):
+            tokens.add(conn, token)
         case TokenUsed(token, message):
             _must(tokens.use(conn, token, now=at, message=message))
 
@@ -215,6 +236,7 @@ ACTIONS: dict[type, str] = {
     FormPublished: "form:published",
     AccountRequested: "account:requested",
     CardSeen: "account:card_seen",
+    EncryptionCertificateSeen: "account:encryption_certificate_seen",
     FolderOpened: "folder:opened",
     FolderClosed: "folder:closed",
     MandateGranted: "mandate:granted",
@@ -223,6 +245,7 @@ ACTIONS: dict[type, str] = {
     DelegationRevoked: "delegation:revoked",
     Opposed: "opposition:added",
     OppositionLifted: "opposition:removed",
+    TokenIssued: "token:issued",
     TokenUsed: "token:used",
 }
 
@@ -246,7 +269,7 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return None, {"network": form.network, "form": form.version}
         case AccountRequested(account):
             return None, {"account": account.id, "network": account.network}
-        case AccountMoved(account_id) | CardSeen(account_id):
+        case AccountMoved(account_id) | CardSeen(account_id) | EncryptionCertificateSeen(account_id):
             return None, {"account": account_id}
         case FolderOpened(folder, _, mandate):
             return folder.id, {"mandate": mandate.id, "form": change.form_version, "proof": change.proof or ""}
@@ -271,7 +294,7 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return folder_id, {"account": account or "", "type": type_code or ""}
         case OppositionLifted(opposition, folder_id):
             return folder_id, {"opposition": opposition}
-        case TokenUsed(token):
+        case TokenIssued(token) | TokenUsed(token):
             return token.folder, {"purpose": token.purpose, "account": token.account or ""}
 
 

@@ -28,6 +28,10 @@ class Snapshot:
         """One network by its id."""
         return self._once("network", network_id, lambda: people.get_network(self.conn, network_id))
 
+    def networks(self) -> list[Network]:
+        """Every network of the platform."""
+        return self._once("networks", None, lambda: people.list_networks(self.conn))
+
     def folder(self, folder_id: str) -> Folder | None:
         """One folder by its id."""
         return self._once("folder", folder_id, lambda: folders.folder(self.conn, folder_id))

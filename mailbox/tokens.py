@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -14,27 +13,21 @@ from dcc.mailbox.records import Token
 from dcc.mailbox.rows import ALPHABET
 from dcc.mailbox.schema_people import tokens
 
-CHARACTERS = 20  # 100 bits: nobody guesses one
+SECRET_BYTES = 16  # 128 bits: nobody guesses one, and an AES key wrap takes it
+CHARACTERS = 26
 GROUP = 5
 
 
-def issue(
-    conn: Connection,
-    *,
-    purpose: str,
-    network: str,
-    account: str | None,
-    folder: str | None,
-    now: datetime,
-    life: timedelta,
-    random_bytes: Callable[[int], bytes],
-) -> str:
-    """Make one secret and keep its hash; returns the secret as people copy it (`AB3DE-…`)."""
-    number = int.from_bytes(random_bytes(16), "big")
-    secret = "".join(ALPHABET[(number >> (5 * place)) & 31] for place in range(CHARACTERS)).upper()
-    row = Token(digest(secret), purpose, network, account, folder, now, now + life)
-    conn.execute(insert(tokens).values(**asdict(row)))
-    return "-".join(secret[at : at + GROUP] for at in range(0, CHARACTERS, GROUP))
+def spoken(secret: bytes) -> str:
+    """A secret as people copy it: `AB3DE-…`, without letters that look like digits."""
+    number = int.from_bytes(secret, "big")
+    signs = "".join(ALPHABET[(number >> (5 * place)) & 31] for place in range(CHARACTERS)).upper()
+    return "-".join(signs[at : at + GROUP] for at in range(0, CHARACTERS, GROUP))
+
+
+def add(conn: Connection, token: Token) -> None:
+    """Keep a token: its hash, never its secret."""
+    conn.execute(insert(tokens).values(**asdict(token)))
 
 
 def digest(secret: str) -> str:
@@ -47,6 +40,13 @@ def find(conn: Connection, secret: str, purpose: str) -> Token | None:
     """The token of this secret, used and expired ones too: the caller tells them apart."""
     query = select(tokens).where(tokens.c.hash == digest(secret), tokens.c.purpose == purpose)
     row = conn.execute(query).one_or_none()
+    return None if row is None else _token(row)
+
+
+def latest(conn: Connection, *, purpose: str, account: str) -> Token | None:
+    """The newest token of an account and purpose."""
+    query = select(tokens).where(tokens.c.purpose == purpose, tokens.c.account == account)
+    row = conn.execute(query.order_by(tokens.c.created_at.desc()).limit(1)).one_or_none()
     return None if row is None else _token(row)
 
 

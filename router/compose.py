@@ -10,6 +10,7 @@ from typing import Any
 
 from dcc.mailbox.records import Account, Delivery, Document, Folder, Network, Patient
 from dcc.mailbox.snapshot import Snapshot
+from dcc.router.asked import Unseal, asked
 from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head, encoded_part
 from dcc.router.doctypes import document_type
 from dcc.router.hl7_ack import FILE_NAME, MEDIA_TYPE, acknowledgement
@@ -20,6 +21,9 @@ from dcc.templates.render import Rendered, render
 
 LABEL_LENGTH = 40  # ECO.2.1.3
 ALREADY = "D2R-DUP00"
+# Mails about requests of people; an answer to the first goes back to the address of registrations
+REGISTRATION = "registration"
+ASKED = frozenset({REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence"})
 
 
 class NothingToSay(Exception):
@@ -48,6 +52,7 @@ class Composer:
     product: str  # X-MSS-NIL
     encoded: EncodedDeposits
     random_bytes: Callable[[int], bytes]
+    unseal: Unseal  # a one-time secret as the outbox keeps it -> its octets
 
     def begin(self, store: Snapshot) -> Composing:
         """Compose mails out of one snapshot; what the readers of a deposit have in common is made once."""
@@ -61,10 +66,11 @@ class Composer:
         message_id: str,
         now: datetime,
         extra: tuple[tuple[str, str], ...],
+        sender: str | None = None,
     ) -> MailHeaders:
         inside = extra or (("X-MSS-NIL", self.product),)
         return MailHeaders(
-            from_=f"{network.name} <{network.address}>",
+            from_=f"{network.name} <{sender or network.address}>",
             to=account.mailbox,
             subject=subject,
             date=now,
@@ -129,11 +135,15 @@ class Composing:
         message_id = delivery.message_id or self.composer.message_id(delivery)
         if kind == "report":
             return self._report(delivery, account, network, folder, found, message_id, now)
-        words = render(kind, account.language, _context(delivery, network, folder, found, sealed, why))
+        context = _context(delivery, network, folder, found, sealed, why)
+        if kind in ASKED:
+            context |= asked(delivery, account, self.store, self.composer.unseal, sealed=sealed)
+        words = render(kind, account.language, context)
         receipt = _receipt(delivery, self.composer.address, account) if sealed else None
         parts = _application_part(delivery, message_id, now, self.composer.random_bytes) if sealed else ()
         body, content_headers = self.composer.mail(words, parts, receipt)
-        headers = self.composer.headers(account, network, words.subject, message_id, now, ())
+        sender = network.registration if kind == REGISTRATION else None
+        headers = self.composer.headers(account, network, words.subject, message_id, now, (), sender)
         return Composed(headers, body, content_headers, account.encryption_certificate if sealed else None)
 
     def _report(

@@ -23,6 +23,7 @@ from dcc.router.clinical import (
 )
 from dcc.router.content import is_unsafe, kind_of
 from dcc.router.hl7_read import open_hl7, read_hl7
+from dcc.router.petition import Petition, read_petition
 from dcc.router.plain import read_plain
 from dcc.router.protected import are_protected
 from dcc.router.reasons import reason
@@ -48,7 +49,7 @@ def read_request(
     workdir: Path | None = None,
     random_bytes: Callable[[int], bytes] = os.urandom,
     return_path: str | None = None,
-) -> Request:
+) -> Request | Petition:
     """What the signed content asks for; memory is bounded, hostile content ends as NotUnderstood.
 
     `outer` are the headers outside the seal, `return_path` the envelope's sender. Raises OSError only.
@@ -72,6 +73,10 @@ def read_request(
             return NotUnderstood(envelope, reason("D2R-CNT01", detail="unsafe"), attachments)
         if _is_archive(attachments):
             return _archives(envelope, attachments, shop, limits)
+        words = words_of(file, body)
+        petition = read_petition(envelope, words, attachments)
+        if petition is not None and (petition.fields or petition.secret or not attachments):
+            return petition
         kinds = [kind_of(one) for one in attachments]
         if "hl7" in kinds:
             return _messages(envelope, attachments, shop)
@@ -79,7 +84,7 @@ def read_request(
             return _loose(envelope, attachments)
         if closed_parts(body):
             return NotUnderstood(envelope, reason("D2R-CNT01", detail="closed"), attachments)
-        return read_plain(envelope, attachments, words_of(file, body))
+        return read_plain(envelope, attachments, words)
     except ApicryptFoundError:
         return NotUnderstood(envelope, reason("D2R-APZ01"))
     except DepositRefusedError as refused:

@@ -11,7 +11,10 @@ from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 LANGUAGES = ("fr", "en")
-KINDS = ("report", "notice", "acknowledgement", "refusal", "held")
+KINDS = (
+    "report", "notice", "acknowledgement", "refusal", "held", "registration", "account_request", "account_decided",
+    "folder_opened", "carried", "presence",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
