@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +15,7 @@ from unittest.mock import patch
 
 from sqlalchemy import Connection
 
+from dcc.gateway import logs
 from dcc.gateway.announce import Announcer
 from dcc.gateway.cast_reader import Cast
 from dcc.gateway.demo_deposits import Draft, deposit
@@ -44,6 +46,7 @@ class Rooms:
     """Intake, pipeline and announcer of one instance."""
 
     def __init__(self, services: Services) -> None:
+        logs.configure(io.StringIO())
         self.services = services
         self.cast = Cast.load(services.settings.directory)
         self.clock = Clock(datetime.now(UTC).replace(microsecond=0))
@@ -53,9 +56,9 @@ class Rooms:
     def take(self, mail: bytes, sender: str, recipient: str) -> str:
         """As the door does with a mail that it has received whole."""
         envelope = IntakeEnvelope("192.0.2.1", "client.example", None, sender, (recipient,))
-        writer = self.intake.begin(envelope)
-        writer.write(mail)
-        return self.intake.commit(envelope, writer)
+        with self.intake.begin(envelope) as writer:
+            writer.write(mail)
+            return self.intake.commit(envelope, writer)
 
     def deposit(self, draft: Draft | None = None) -> str:
         """An ordinary deposit, taken and not worked on yet."""

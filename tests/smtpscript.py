@@ -17,6 +17,7 @@ ORDINARY = {
     "end": "250 2.0.0 taken", "QUIT": "221 2.0.0 bye",
 }  # fmt: skip
 CLOSE, RESET, SILENCE = "close", "reset", "silence"  # instead of a reply
+HELD = "held"  # what is ordinary, once the test says so
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,21 @@ class ScriptedServer:
         self.mails: list[Mail] = []
         self.verbs: list[str] = []
         self.connections = 0
+        self.asked = threading.Event()  # a reply is held, or will never come
         self.keep = True  # False: mails are counted, not kept
         self._tls = tls
         self._writers: set[asyncio.StreamWriter] = set()
 
     def __enter__(self) -> Self:
         self._loop = _Loop()
+        self._gate = asyncio.Event()
         self._server: asyncio.Server = self._loop.run(self._listen())
         self.port: int = self._server.sockets[0].getsockname()[1]
         return self
+
+    def go_on(self) -> None:
+        """Say what was held."""
+        self._loop.loop.call_soon_threadsafe(self._gate.set)
 
     def __exit__(self, *exc_info: object) -> None:
         self._loop.run(self._close())
@@ -129,6 +136,10 @@ class ScriptedServer:
             if go_on and verb == "DATA" and reply.startswith("354"):
                 octets = await self._body(reader)
                 reply = self._reply("end")
+                if reply == HELD:
+                    self.asked.set()
+                    await self._gate.wait()
+                    reply = ORDINARY["end"]
                 if reply.startswith("2") or reply in {CLOSE, RESET}:
                     self.mails.append(Mail(sender, recipient, octets, number))
                 go_on = await self._say(writer, reply)
@@ -142,6 +153,7 @@ class ScriptedServer:
 
     async def _say(self, writer: asyncio.StreamWriter, reply: str) -> bool:
         if reply == SILENCE:
+            self.asked.set()
             await asyncio.sleep(3600)
         if reply == RESET:
             connection = writer.get_extra_info("socket")

@@ -16,6 +16,7 @@ from dcc.gateway.running import serving
 from dcc.gateway.services import Services, open_services
 from dcc.gateway.settings import Settings, load_settings
 from doors import Place, RunningDoor, open_door
+from killable import Nursery
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +107,11 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield make
     for folder in mounted:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Starts gateways that may be killed."""
+    found = Nursery()
+    yield found
+    found.close()

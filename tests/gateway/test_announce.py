@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from dcc.gateway.relaying import Rejected, Sent, TryLater, Uncertain
-from dcc.gateway.services import Services
+from dcc.gateway.services import open_services
+from dcc.gateway.settings import load_settings
 from dcc.mailbox import documents, folders, outbox, people
 from dcc.mailbox.database import DatabaseGone
 from dcc.mailbox.records import AccountState, ConsentState, DeliveryState, DocumentStatus
@@ -25,13 +27,25 @@ from terminal import dcc
 READERS = ("oncologist", "secretary", "gp", "pathologist", "no_encryption", "automaton")
 
 
+@pytest.fixture(scope="module")
+def worked(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance with one filed deposit, nothing of it sent yet; copied."""
+    directory = tmp_path_factory.mktemp("worked") / "instance"
+    shutil.copytree(made, directory)
+    with open_services(load_settings(directory / "dcc.toml")) as services:
+        found = Rooms(services)
+        found.deposit()
+        found.work()
+    return directory
+
+
 @pytest.fixture
-def rooms(services: Services) -> Rooms:
-    """A gateway with one filed deposit, nothing of it sent yet."""
-    found = Rooms(services)
-    found.deposit()
-    found.work()
-    return found
+def rooms(worked: Path, tmp_path: Path) -> Iterator[Rooms]:
+    """Its rooms, in a copy of the test's own."""
+    directory = tmp_path / "instance"
+    shutil.copytree(worked, directory)
+    with open_services(load_settings(directory / "dcc.toml")) as services:
+        yield Rooms(services)
 
 
 def account_of(rooms: Rooms, person: str) -> str:

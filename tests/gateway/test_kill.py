@@ -29,14 +29,6 @@ STAGES = ("after-opened", "after-identified", "after-read", "before-settled", "a
 SENDING = ("after-sealed", "after-relay")
 
 
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    """Starts the gateways of all these tests."""
-    found = Nursery()
-    yield found
-    found.close()
-
-
 class Left:
     """What an instance holds after everything has come to its end."""
 
