@@ -15,6 +15,7 @@ from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
 from dcc.cards.usage import Usage
+from dcc.gateway.crlupdate import in_force
 from dcc.gateway.instance import open_keyring, open_keys
 from dcc.gateway.services import load_crls, open_database, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
@@ -119,7 +120,7 @@ def _trust(settings: Settings, now: datetime, problems: list[str], warnings: lis
     except ConfigurationError as error:
         problems.extend(error.problems)
         return
-    infos = lists.infos()
+    infos = in_force(lists.infos())
     if not infos:
         warnings.append("trust.crls : aucune liste d'opposition, toute carte sera mise en attente")
     for info in infos:

@@ -1,8 +1,10 @@
-"""A new opposition list takes its place in the instance's folder, or is refused and the old one stays."""
+"""Opposition lists of an instance: which are in force; a new one takes its place, or is refused and the old one stays."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 from dcc.cards.crl import CrlStore, signed_by
@@ -11,6 +13,7 @@ from dcc.cards.errors import CrlUnreadable
 from dcc.cards.trust import TrustStore
 from dcc.mailbox.spool import fsync_directory
 
+Kind = tuple[str, str | None, str, tuple[str, ...], bool]
 REPLACED = "anciennes"  # verdicts that rested on them can be proved again (I6)
 
 
@@ -29,7 +32,7 @@ def take_list(path: Path, folder: Path, trust: TrustStore) -> str | None:
     replaced: list[Path] = []
     for held in sorted(one for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")):
         for old, new in ((old, new) for old in _infos(held) for new in infos):
-            if old.issuer != new.issuer or old.is_delta != new.is_delta or old.number is None:
+            if _kind(old) != _kind(new) or old.number is None:
                 continue
             if new.number is None or new.number < old.number:  # facts: cards §6, rollback
                 return f"numéro inférieur à celui de la liste déjà connue ({old.number})"
@@ -40,6 +43,25 @@ def take_list(path: Path, folder: Path, trust: TrustStore) -> str | None:
         (folder / REPLACED).mkdir(exist_ok=True, mode=0o700)
         held.replace(folder / REPLACED / held.name)
     return None
+
+
+def in_force(infos: Iterable[CrlInfo]) -> tuple[CrlInfo, ...]:
+    """The newest list of each kind: one that a newer replaced may be old without anybody having to look at it."""
+    newest: dict[Kind, CrlInfo] = {}
+    for one in infos:
+        held = newest.get(_kind(one))
+        if held is None or _rank(held) < _rank(one):
+            newest[_kind(one)] = one
+    return tuple(newest.values())
+
+
+def _kind(info: CrlInfo) -> Kind:
+    """Numbers grow within one scope of one issuer (RFC 5280 §5.2.3)."""
+    return info.issuer, info.authority_key, info.scope, info.points, info.is_delta
+
+
+def _rank(info: CrlInfo) -> tuple[int, datetime]:
+    return (-1 if info.number is None else info.number, info.this_update)
 
 
 def _signed(data: bytes, info: CrlInfo, trust: TrustStore) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from dcc.gateway.alive import Alive
+from dcc.gateway.crlupdate import in_force
 from dcc.gateway.held import recheck_due
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.services import Services, load_crls
@@ -85,7 +86,7 @@ class Housekeeper:
         metrics.outbox.set(owed)
         metrics.outbox_age.set(0 if oldest is None else (now - oldest).total_seconds())
         metrics.free_disk.set(services.spool.free_bytes())
-        lists = services.judge.crls.infos()
+        lists = in_force(services.judge.crls.infos())
         metrics.crl_age.set(max(((now - one.this_update).total_seconds() / 3600 for one in lists), default=0))
 
     def tidy(self) -> None:

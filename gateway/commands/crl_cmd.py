@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def list_lists(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Les listes connues et leur âge ; sort 3 si l'une est périmée. Exemple : dcc crl list -c dcc.toml"""
+    from dcc.gateway.crlupdate import in_force
     from dcc.gateway.services import open_services
 
     settings = common.settings_of(config)
@@ -39,7 +40,7 @@ def list_lists(config: ConfigOption, json_output: JsonOption = False) -> None:
                 "age_hours": round((now - info.this_update).total_seconds() / 3600, 1), "entries": info.entries,
                 "stale": info.next_update is None or now > info.next_update, "sha256": info.sha256,
             }
-            for info in services.judge.crls.infos()
+            for info in in_force(services.judge.crls.infos())
         ]  # fmt: skip
     stale = any(row["stale"] for row in rows) or not rows
     if json_output:

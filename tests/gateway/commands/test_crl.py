@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def test_a_stale_list(pki: LookAlikePki, config: Path, tmp_path: Path) -> None:
     assert "PÉRIMÉE" in done.out
     checked = dcc("check-config", "-c", config, "--json")
     assert (checked.code, len(checked.json["warnings"]) > 0) == (0, True)
+
+
+def test_only_the_newest_counts(pki: LookAlikePki, config: Path, tmp_path: Path) -> None:
+    """A stale list that a newer one of the same kind replaces is neither shown nor warned of, wherever it came from."""
+    for path in (*lists(pki, tmp_path, 5, age=100, valid=-1), *lists(pki, tmp_path, 6)):
+        shutil.copy(path, config.parent / "demo/crls")
+    done = dcc("crl", "list", "-c", config, "--json")
+    assert (done.code, {one["number"] for one in done.json}) == (0, {6})
+    assert dcc("check-config", "-c", config, "--json").json["warnings"] == []
 
 
 def test_an_old_list(pki: LookAlikePki, config: Path, tmp_path: Path) -> None:
