@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from asn1crypto import pem
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from dcc.cards.certificate import CardCertificate
 from dcc.cards.crlindex import BROKEN, CrlInfo, IndexedCrl, index_crl, mark_verified
@@ -161,20 +163,18 @@ def _why_none(known: _Resolved) -> str:
 def _verifier(issuer: CardCertificate) -> tuple[str, Callable[[bytes], bool]] | None:
     """(SHA-256 of the issuer's key, check of a CRL's signature); None when the issuer may not sign CRLs."""
     try:
-        loaded = x509.load_der_x509_certificate(issuer.der)
-        key = loaded.public_key()
-        usage = loaded.extensions.get_extension_for_class(x509.KeyUsage).value
-        if not usage.crl_sign:  # RFC 5280 §6.3.3 (f)
+        authority: Any = asn1.Certificate.load(issuer.der)
+        usage = authority.key_usage_value
+        if usage is not None and "crl_sign" not in usage.native:  # RFC 5280 §6.3.3 (f)
             return None
-    except x509.ExtensionNotFound:
-        pass
+        key: Any = load_der_public_key(authority.public_key.dump())
     except (*BROKEN, UnsupportedAlgorithm):
         return None
     digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
     def check(der: bytes) -> bool:
         try:
-            return x509.load_der_x509_crl(der).is_signature_valid(key)  # type: ignore[arg-type]
+            return x509.load_der_x509_crl(der).is_signature_valid(key)
         except (*BROKEN, InvalidSignature, UnsupportedAlgorithm):
             return False
 

@@ -22,6 +22,7 @@ from dcc.cards.certificate import BROKEN, CardCertificate, read_certificate
 from dcc.cards.errors import Unparseable
 from dcc.cards.signature import is_issuer, signed_by
 from dcc.cards.trust import TrustStore
+from dcc.cards.usage import Usage
 
 MOST_CANDIDATES = 30  # R-PATH
 # Revocation is judged by `crl` from indexed lists; weak algorithms have a verdict of their own.
@@ -45,7 +46,19 @@ def find_path(certificate: CardCertificate, trust: TrustStore, extra: Sequence[b
 
     Expiry of the certificate itself is another question, asked by `judge`.
     """
-    others = [*trust.intermediates, *readable(extra)]
+    own = list(trust.intermediates)
+    found = _find(certificate, trust, own, at)
+    beside = [one for one in readable(extra) if one.usage is Usage.CA]
+    if found.problem is None or not beside:
+        return found
+    # Only where our own authorities do not suffice: the certificates of a mail are not covered by its signature, and
+    # a malformed one must not spoil a good path (RFC 5652 §5.1)
+    return _find(certificate, trust, [*own, *beside], at)
+
+
+def _find(
+    certificate: CardCertificate, trust: TrustStore, others: Sequence[CardCertificate], at: datetime
+) -> PathResult:
     # By name and key identifier (facts: cards §1.1): another authority of the same name is another authority
     issuers = [one for one in (*trust.anchors, *others) if is_issuer(certificate, one)]
     if not issuers:

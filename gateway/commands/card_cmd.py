@@ -42,7 +42,7 @@ def card(
 
     Exemple : dcc card carte.pem --trust racines.pem --crl liste.crl --purpose sign --json
     """
-    from dcc.cards.certificate import HIGHEST_SIZE
+    from dcc.cards.certificate import HIGHEST_SIZE, read_certificate
     from dcc.cards.errors import Unparseable
     from dcc.cards.judge import judge
     from dcc.cards.trust import certificates_in, load_trust
@@ -53,7 +53,7 @@ def card(
     moment = common.now_utc() if at is None else time_of(at)
     try:
         anchors = load_trust(trust or [], environment)
-        others = [der for path in same_card or [] for der in certificates_in(path.read_bytes())]
+        others = [read_certificate(der).der for path in same_card or [] for der in certificates_in(path.read_bytes())]
         lists = load_lists(crl or [])
         with certificate.open("rb") as file:
             data = file.read(HIGHEST_SIZE + 1)

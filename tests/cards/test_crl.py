@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,18 @@ def test_a_list_that_the_authority_did_not_sign_counts_for_nothing(one: CardCert
         assert (found.status, found.text) == (UNKNOWN, "liste d'opposition sans signature valable")
         found = asked(one, crl("FO-PP", number=8), forged)
         assert (found.status, found.unverified) == (GOOD, 1)
+
+
+def test_an_authority_whose_key_cannot_be_worked_with_signs_no_list(one: CardCertificate) -> None:
+    """A key that is none, and a list signed with an algorithm that is none: unknown, without exception."""
+    parent = issuer("FO-PP")
+    rsa = bytes.fromhex("06092a864886f70d010101")
+    assert parent.der.count(rsa) == 1
+    odd = replace(parent, der=parent.der.replace(rsa, bytes.fromhex("06092a864886f70d01017f")), sha256="odd")
+    listed = crl("FO-PP", [one.serial])
+    assert store(listed).status(one, odd, NOW).status is UNKNOWN
+    sha256 = bytes.fromhex("2a864886f70d01010b")
+    assert asked(one, listed.replace(sha256, bytes.fromhex("2a864886f70d01017f"))).status is UNKNOWN
 
 
 def test_a_changed_list_counts_for_nothing(one: CardCertificate) -> None:

@@ -29,6 +29,7 @@ from cardworld import (
     leaf,
     organisation,
     pki,
+    resigned,
     serial_of,
     store,
     trust,

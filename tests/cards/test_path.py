@@ -103,9 +103,12 @@ def test_a_card_issues_no_certificates() -> None:
     """A holder's own key that signs a certificate makes no authority of the card (RFC 5280 §4.2.1.9)."""
     made = card("CPS").signature
     own = x509.load_der_x509_certificate(made.certificate).subject
-    found = path_of(leaf(issuer_name=own, issuer_key=made.key), made.certificate)
-    assert found.problem is not None
-    assert found.problem.startswith(("chemin refusé", "aucun chemin"))
+    der = leaf(issuer_name=own, issuer_key=made.key)
+    assert path_of(der, made.certificate).problem == "autorité émettrice inconnue"
+    known = trust_of((*pki().anchors, *pki().intermediates, made.certificate))
+    refused = path_of(der, known=known).problem
+    assert refused is not None
+    assert refused.startswith(("chemin refusé", "aucun chemin"))
 
 
 def test_the_path_length_of_an_authority_binds() -> None:
@@ -137,6 +140,14 @@ def test_an_authority_out_of_its_dates_gives_no_path_at_that_time() -> None:
     late = authority("FO-PP").certificate.not_valid_after_utc + timedelta(days=1)
     assert path_of(leaf(not_after=late + DAY)).problem is None
     assert path_of(leaf(not_after=late + DAY), at=late).problem is not None
+
+
+def test_a_damaged_authority_in_the_mail_spoils_no_path() -> None:
+    """Certificates of a mail are not signed: a damaged copy of a known authority among them changes nothing."""
+    good = authority("FO-PP").der
+    odd = good[:-1] + bytes([good[-1] ^ 1])
+    assert [one.der for one in readable([odd])] == [odd]
+    assert path_of(card("CPS").signature.certificate, odd).problem is None
 
 
 def test_many_certificates_in_a_mail_are_bounded() -> None:
