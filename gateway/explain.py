@@ -113,7 +113,7 @@ def _card(told: Mapping[str, Any] | None) -> Iterator[str]:
         return
     yield f"  Carte : {VERDICTS.get(told['verdict'], told['verdict'])} (jugée au {told['at']})."
     for one in told["checks"]:
-        number = f", liste n° {one['number']}" if one.get("number") else ""
+        number = f", liste n° {one['crl_number']}" if one.get("crl_number") else ""
         yield f"    {one['check']} : {one['text']}{number}"
 
 
