@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-MEMORY = 8 << 20  # octets of one file in memory: most reports never reach the disk
+MEMORY = 11 << 20  # octets of one file in memory: a report of 10 MB never reaches the disk
 BLOCK = 16
 
 
