@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from dcc.router.archive import looks_like_zip
 from dcc.router.attachments import ApicryptFoundError, Workshop, closed_parts, read_attachments
@@ -69,22 +70,7 @@ def read_request(
     shop = Workshop(workdir, random_bytes)
     try:
         attachments = read_attachments(file, body, shop)
-        if any(is_unsafe(one) for one in attachments):
-            return NotUnderstood(envelope, reason("D2R-CNT01", detail="unsafe"), attachments)
-        if _is_archive(attachments):
-            return _archives(envelope, attachments, shop, limits)
-        words = words_of(file, body)
-        petition = read_petition(envelope, words, attachments)
-        if petition is not None and (petition.fields or petition.secret or not attachments):
-            return petition
-        kinds = [kind_of(one) for one in attachments]
-        if "hl7" in kinds:
-            return _messages(envelope, attachments, shop)
-        if "cda" in kinds:
-            return _loose(envelope, attachments)
-        if closed_parts(body):
-            return NotUnderstood(envelope, reason("D2R-CNT01", detail="closed"), attachments)
-        return read_plain(envelope, attachments, words)
+        return _carried(envelope, file, body, attachments, shop, limits)
     except ApicryptFoundError:
         return NotUnderstood(envelope, reason("D2R-APZ01"))
     except DepositRefusedError as refused:
@@ -93,6 +79,33 @@ def read_request(
         return NotUnderstood(envelope, reason("D2R-LIM01", limit=passed.limit))
     except Malformed:
         return NotUnderstood(envelope, reason("D2R-MAL01", detail="encoding"))
+
+
+def _carried(
+    envelope: Envelope,
+    file: BinaryIO,
+    body: mime.Entity,
+    attachments: tuple[Attachment, ...],
+    shop: Workshop,
+    limits: Limits,
+) -> Request | Petition:
+    """What the decoded mail carries, the most explicit first: an archive, a form, a message of software, files."""
+    if any(is_unsafe(one) for one in attachments):
+        return NotUnderstood(envelope, reason("D2R-CNT01", detail="unsafe"), attachments)
+    if _is_archive(attachments):
+        return _archives(envelope, attachments, shop, limits)
+    words = words_of(file, body)
+    petition = read_petition(envelope, words, attachments)
+    if petition is not None and (petition.fields or petition.secret or not attachments):
+        return petition
+    kinds = [kind_of(one) for one in attachments]
+    if "hl7" in kinds:
+        return _messages(envelope, attachments, shop)
+    if "cda" in kinds:
+        return _loose(envelope, attachments)
+    if closed_parts(body):
+        return NotUnderstood(envelope, reason("D2R-CNT01", detail="closed"), attachments)
+    return read_plain(envelope, attachments, words)
 
 
 def _protected(root: mime.Entity, outer: Headers) -> tuple[mime.Entity, Headers, tuple[str, ...]]:
