@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from postgres import PostgresServer
 
 settings.register_profile("busy", deadline=None)  # a slow machine is no failure
 settings.load_profile("busy")
@@ -56,3 +59,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("shared samples are not present")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for the session."""
+    server = PostgresServer()
+    try:
+        server.make_template()
+        yield server
+    finally:
+        server.end()
