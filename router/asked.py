@@ -9,7 +9,7 @@ from dcc.cards.nomenclature import PROFESSIONS
 from dcc.mailbox.records import Account, Delivery
 from dcc.mailbox.snapshot import Snapshot
 from dcc.mailbox.tokens import spoken
-from dcc.router.petition import blank
+from dcc.router.petition import blank, blanks
 
 Unseal = Callable[[str], bytes]
 
@@ -29,6 +29,7 @@ def asked(delivery: Delivery, account: Account, store: Snapshot, unseal: Unseal,
         "about_id": parameters.get("about", ""),
         "form": blank("confirm", language, {"networks": account.network, "language": language}),
         "networks": ", ".join(networks),
+        "forms": blanks(language) if delivery.kind == "forms" else "",
     }
 
 

@@ -14,6 +14,7 @@ from dcc.router.asked import Unseal, asked
 from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head, encoded_part
 from dcc.router.doctypes import document_type
 from dcc.router.hl7_ack import FILE_NAME, MEDIA_TYPE, acknowledgement
+from dcc.router.petition import blank
 from dcc.router.reasons import reason
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.segments import Body
@@ -23,7 +24,9 @@ LABEL_LENGTH = 40  # ECO.2.1.3
 ALREADY = "D2R-DUP00"
 # Mails about requests of people; an answer to the first goes back to the address of registrations
 REGISTRATION = "registration"
-ASKED = frozenset({REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence"})
+ASKED = frozenset({
+    REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence", "forms"
+})  # fmt: skip
 
 
 class NothingToSay(Exception):
@@ -135,7 +138,7 @@ class Composing:
         message_id = delivery.message_id or self.composer.message_id(delivery)
         if kind == "report":
             return self._report(delivery, account, network, folder, found, message_id, now)
-        context = _context(delivery, network, folder, found, sealed, why)
+        context = _context(delivery, network, folder, found, sealed, why, account.language)
         if kind in ASKED:
             context |= asked(delivery, account, self.store, self.composer.unseal, sealed=sealed)
         words = render(kind, account.language, context)
@@ -234,6 +237,7 @@ def _context(
     found: Sequence[Document],
     sealed: bool,
     why: str | None,
+    language: str,
 ) -> dict[str, Any]:
     parameters = dict(delivery.parameters)
     code = delivery.reason
@@ -250,6 +254,7 @@ def _context(
         "code": code,
         "sentence": "" if told is None else told.sender_fr,
         "sentence_en": "" if told is None else told.sender_en,
+        "blank": blank(parameters["form"], language) if parameters.get("form") else "",
     }
 
 

@@ -150,6 +150,13 @@ def _secret(text: str | None) -> str | None:
     return None if found is None else found[1].upper()
 
 
+def blanks(language: str) -> str:
+    """Every form that an enrolled person may send, each under its title."""
+    wanted = [form for key, form in forms().items() if key not in {"register", "confirm", "validate", "refuse", "help"}]
+    titles = [(form.en if language == "en" else form.fr, blank(form.key, language)) for form in wanted]
+    return "\n\n".join(f"{title}\n{text}" for title, text in titles)
+
+
 def blank(kind: str, language: str, said: Mapping[str, str] | None = None) -> str:
     """The form as text, to be filled in: its words, then one line for each field."""
     form = forms()[kind]

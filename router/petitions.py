@@ -77,11 +77,13 @@ def decide_petition(petition: Petition, sender: Sender, networks: tuple[str, ...
     account = next((one for one in sender.accounts if not networks or one.network in networks), sender.account)
     if petition.kind in {"validate", "refuse"}:
         return decide_account(petition, sender.accounts, conn=desk.conn, now=desk.now, message=desk.message)
+    if petition.kind == "help":
+        return Carried(reason("D2R-ASK04", kind="help"), (), None, (OwedMail("forms", account),))
     if petition.kind in {"register", "confirm"}:
         return Refused(reason("D2R-REG01"), account)
     missing = petition.missing()
     if missing:
-        return Refused(reason("D2R-FRM01", detail=", ".join(missing)), account)
+        return Refused(reason("D2R-FRM01", detail=", ".join(missing), form=petition.kind), account)
     if petition.kind == "open":
         return _open(petition, account, desk)
     if petition.kind in {"delegate", "undelegate"}:

@@ -13,7 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 LANGUAGES = ("fr", "en")
 KINDS = (
     "report", "notice", "acknowledgement", "refusal", "held", "registration", "account_request", "account_decided",
-    "folder_opened", "carried", "presence",
+    "folder_opened", "carried", "presence", "forms",
 )  # fmt: skip
 
 
