@@ -28,6 +28,7 @@ PEERS = {
     "postgresql": ["postgres", "/usr/lib/postgresql/15/bin/postgres"],
     "softhsm": ["softhsm2-util"],
     "faketime": ["faketime"],
+    "thunderbird": ["thunderbird", "Xvfb", "import", "certutil", "pk12util", "modutil"],
 }
 ANY_OF = {"postfix", "dovecot", "postgresql"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from interop import Case, NotAskable, Unable
-from throwaway import ENTITY, FIELDS, multipart, pair, part
+from throwaway import ENTITY, FIELDS, PASSWORD, multipart, p12, pair, part
 
 SECONDS = 60
 JARS = [f"/usr/share/java/{name}.jar" for name in ("bcmail", "bcpkix", "bcprov", "bcutil", "javax.mail")]
@@ -38,6 +38,16 @@ def run(*command: str | Path, data: bytes = b"", environment: dict[str, str] | N
     if done.returncode:
         raise Unable(f"{command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-300:]}")
     return done.stdout
+
+
+def key_file(store: Path, kind: str, use: str, who: str, name: str) -> bytes:
+    """PKCS#12 in the old protection; by openssl where `cryptography` makes none (X25519)."""
+    if kind != "x25519":
+        return p12(pair(kind, use, who), name.encode(), legacy=True)
+    base = store / f"{kind}-{use}"
+    keys = ["-inkey", str(base.with_suffix(".key")), "-in", str(base.with_suffix(".pem")), "-name", name]
+    export = ["openssl", "pkcs12", "-export", *keys, "-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES"]
+    return run(*export, "-passout", f"pass:{PASSWORD}")
 
 
 class OpenSsl:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from peerprograms import BouncyCastle
-from throwaway import ENCRYPT, PASSWORD, intermediate, p12, pair, pem, pem_key, root
+from peerprograms import BouncyCastle, key_file
+from throwaway import ENCRYPT, PASSWORD, intermediate, pair, pem, pem_key, root
 
 OWNERS = [
     *((kind, "sign", "gateway") for kind in ("rsa", "p256", "p384", "p521", "ed25519")),
@@ -32,17 +32,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{kind}-{use}.pem").write_bytes(pem(one.certificate))
         (folder / f"{kind}-{use}.key").write_bytes(pem_key(one))
     return folder
-
-
-def key_file(store: Path, kind: str, use: str, who: str, name: str) -> bytes:
-    """PKCS#12 in the old protection; by openssl where `cryptography` makes none (X25519)."""
-    if kind != "x25519":
-        return p12(pair(kind, use, who), name.encode(), legacy=True)
-    base = store / f"{kind}-{use}"
-    keys = ["-inkey", str(base.with_suffix(".key")), "-in", str(base.with_suffix(".pem")), "-name", name]
-    export = ["openssl", "pkcs12", "-export", *keys, "-certpbe", "PBE-SHA1-3DES", "-keypbe", "PBE-SHA1-3DES"]
-    done = subprocess.run([*export, "-passout", f"pass:{PASSWORD}"], check=True, capture_output=True)
-    return done.stdout
 
 
 @pytest.fixture(scope="session")
