@@ -130,7 +130,8 @@ def test_a_signing_certificate_receives_nothing(folder: Path) -> None:
     ("options", "cipher", "key", "digest", "signature"),
     [
         ([], "aes256-cbc", "rsa", "sha256", "rsa"),
-        (["--cipher", "aes128-cbc", "--key-transport", "oaep", "--digest", "sha384"], "aes128-cbc", "rsa-oaep-sha256", "sha384", "rsa"),
+        (["--cipher", "aes128-cbc", "--key-transport", "oaep", "--digest", "sha384"],
+         "aes128-cbc", "rsa-oaep-sha256", "sha384", "rsa"),
         (["--cipher", "aes256-gcm", "--digest", "sha512", "--pss"], "aes256-gcm", "rsa", "sha512", "rsa-pss"),
     ],
     ids=["defaults", "others", "gcm"],
