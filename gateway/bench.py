@@ -19,7 +19,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dcc.gateway import bench_deposit, bench_ingest, bench_memory, bench_openssl, bench_whole, bench_workers
+from dcc.gateway import (
+    bench_deposit,
+    bench_ingest,
+    bench_match,
+    bench_memory,
+    bench_openssl,
+    bench_whole,
+    bench_workers,
+)
 from dcc.gateway.bench_floor import Floor
 from dcc.gateway.bench_material import Mail, Material, mail, material
 from dcc.gateway.bench_smime import Smime
@@ -87,6 +95,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         result["gateway"] = bench_whole.rows(keys, folder, SIZES, rounds)
         result["memory"] = bench_memory.measured(10_000_000 if quick else bench_memory.SIZE)
         result["ingest"] = ingest_rows(keys, folder, quick)
+        result["matching"] = bench_match.rows(folder, (1_000, 20_000) if quick else bench_match.COUNTS)
         result["workers"] = []
         for size, count in WORKED.items():
             (folder / f"workers-{size}").mkdir()
@@ -127,6 +136,7 @@ def tables(result: dict[str, Any]) -> str:
         *_openssl(result["openssl"]), "",
         f"One message of {_size(memory['size'])}: {over:.1f} MiB over {idle:.0f} MiB idle, {memory['seconds']:.2f} s.",
         "", "| server | message | messages/s | MB/s |", "|---|---|---|---|", *ingest,
+        "", *bench_match.table(result["matching"]),
         "", "| workers | message | messages/s | times one |", "|---|---|---|---|", *workers,
     ])  # fmt: skip
 

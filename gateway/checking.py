@@ -17,7 +17,7 @@ from dcc.cards.errors import Unparseable
 from dcc.cards.usage import Usage
 from dcc.gateway.crlupdate import in_force
 from dcc.gateway.instance import open_keyring, open_keys
-from dcc.gateway.services import load_crls, open_database, open_trust
+from dcc.gateway.services import load_crls, open_database, open_matrix, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
 from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
@@ -46,6 +46,10 @@ def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]
     _server(settings, now, problems, warnings)
     _relay(settings, problems, warnings)
     _database(settings, problems)
+    try:
+        open_matrix(settings)
+    except ConfigurationError as error:
+        problems += error.problems
     return problems, warnings
 
 

@@ -38,6 +38,7 @@ PRODUCTION_TOML = """# Passerelle DCC. Les chemins sont relatifs à ce dossier. 
 environment = "production"     # "test" n'accepte que les cartes de test, "production" que les vraies
 name = "Passerelle DCC"
 address = "passerelle@VOTRE-DOMAINE.example"
+# matrix = "types.csv"           # qui dépose et qui reçoit quels types de document (docs/documents.md)
 
 [smtp]
 host = "0.0.0.0"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dcc.gateway import bench, bench_memory, bench_openssl
+from dcc.gateway import bench, bench_match, bench_memory, bench_openssl
 from dcc.gateway.bench_floor import Floor
 from dcc.gateway.bench_material import mail, material
 from dcc.gateway.bench_smime import Smime
@@ -40,6 +40,14 @@ def test_reading_is_compared_with_openssl() -> None:
     assert all(row["openssl_ms"] > 0 and row["dcc_ms"] > 0 for row in (*found["rows"], found["rsa"]))
 
 
+def test_matching_is_measured(tmp_path: Path) -> None:
+    """Reading and matching one deposit, with few and with more patients: under 15 ms of processor time (issue)."""
+    few, more = bench_match.rows(tmp_path, (50, 3_000), rounds=5)
+    assert (few["patients"], more["patients"]) == (50, 3_000)
+    assert max(few["total_ms"], more["total_ms"]) < 15
+    assert list(tmp_path.glob("*.sqlite")) == []
+
+
 def test_libcrypto_refuses_in_words() -> None:
     """A mail that OpenSSL cannot open is an error of the bench with OpenSSL's own words, not a figure."""
     library = bench_openssl.libcrypto()
@@ -65,8 +73,10 @@ def test_tables() -> None:
             "rows": [{"size": 50_000, "inner": "opaque", "openssl_ms": 1.5, "dcc_ms": 1.2, "ratio": 0.8}],
         },
         "workers": [{"workers": 2, "size": 50_000, "messages_per_second": 10, "times_one": 1.9}],
+        "matching": [{"patients": 1_000_000, "read_ms": 1.7, "match_ms": 0.4, "total_ms": 2.1}],
     }  # fmt: skip
     text = bench.tables(result)
+    assert "| 1_000_000 | 1.70 ms | 0.40 ms | 2.10 ms |" in text
     assert "| 50 kB | 1.0 ms | 2.0 ms | 2.00 | 0.1 + 0.2 + 0.3 | 2.00 |" in text
     assert "100 MB: 1.0 MiB over 1 MiB idle" in text
     assert "| dcc serve | 50 kB | 10 | 0 |" in text
