@@ -1,0 +1,224 @@
+"""Whatever happens in whatever order: nothing is filed or sent against the rules in force at that moment (I4)."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dcc.mailbox import delegations, folders, people
+from dcc.mailbox.database import Database
+from dcc.mailbox.records import AccountState, ConsentState, Delegation, Delivery, Mandate, MandateOrigin
+from dcc.mailbox.snapshot import Snapshot
+from dcc.router.decision import Filed, Refused
+from dcc.router.distribute import plan_deliveries, still_allowed
+
+RCP, SECRET_TYPE = "34794-8", "ATTEST-RESID"
+WHO = ("dra", "drb", "drc", "nurse", "secretary")
+PROFESSIONS = {"dra": "10", "drb": "10", "drc": "10", "nurse": "60", "secretary": None}
+HOSPITAL_STAFF = ("dra", "nurse", "secretary", "lab")
+START = datetime(2026, 6, 1, 12, tzinfo=UTC)
+someone = st.sampled_from(WHO)
+steps = st.one_of(
+    st.tuples(st.just("wait"), st.integers(1, 20)),
+    st.tuples(st.just("account"), someone, st.sampled_from(list(AccountState))),
+    st.tuples(st.just("consent"), st.sampled_from(list(ConsentState))),
+    st.tuples(st.just("close")),
+    st.tuples(st.just("grant"), someone, st.integers(-2, 5), st.none() | st.integers(1, 30)),
+    st.tuples(st.just("revoke"), st.integers(0, 8)),
+    st.tuples(st.just("oppose"), someone | st.none()),
+    st.tuples(st.just("delegate"), st.sampled_from(("dra", "drb", "drc")), st.none() | st.integers(1, 30)),
+    st.tuples(st.just("deposit"), someone),
+    st.tuples(st.just("deposit"), someone),
+    st.tuples(st.just("send")),
+)
+
+
+@dataclass
+class Given:
+    """A right with its start, end and revocation, as the oracle remembers it."""
+
+    id: str
+    who: str | None  # None: the hospital
+    start: datetime
+    until: datetime | None
+    revoked: datetime | None = None
+
+    def holds(self, at: datetime) -> bool:
+        return (
+            self.start <= at and (self.until is None or at < self.until) and (self.revoked is None or at < self.revoked)
+        )
+
+
+@dataclass
+class World:
+    """What the oracle knows: written from the notice, not from the code."""
+
+    at: datetime = START
+    states: dict[str, AccountState] = field(
+        default_factory=lambda: dict.fromkeys((*WHO, "lab"), AccountState.VALIDATED)
+    )
+    consent: ConsentState = ConsentState.GIVEN
+    closed: bool = False
+    mandates: list[Given] = field(default_factory=list)
+    opposed: set[str] = field(default_factory=set)
+    type_opposed: bool = False
+    lent: list[tuple[Given, str]] = field(default_factory=list)  # to the secretary, by whom
+
+    def mandated(self, who: str) -> bool:
+        mine = [one for one in self.mandates if one.who == who or (one.who is None and who in HOSPITAL_STAFF)]
+        return any(one.holds(self.at) for one in mine)
+
+    def open_to(self, who: str) -> bool:
+        """Consent, account, opposition: everything but the mandate."""
+        consented = self.consent is ConsentState.GIVEN and not self.closed
+        return (
+            consented
+            and self.states[who] is AccountState.VALIDATED
+            and who not in self.opposed
+            and not self.type_opposed
+        )
+
+    def may_read(self, who: str) -> bool:
+        return self.open_to(who) and self.mandated(who)
+
+    def lender(self, who: str) -> str | None:
+        if who != "secretary":
+            return None
+        lent = [by for given, by in self.lent if given.holds(self.at)]
+        return next((by for by in lent if any(one.who == by and one.holds(self.at) for one in self.mandates)), None)
+
+    def may_feed(self, who: str) -> bool:
+        """Of an RCP sheet written by DrA of the hospital: a nurse's profession does not, a secretary may for DrA."""
+        if not self.open_to(who) or who == "nurse":
+            return False
+        return self.mandated(who) or self.lender(who) is not None
+
+
+class Life:
+    """One history, lived by the code under test and by the oracle."""
+
+    def __init__(self, kit: Any, database: Database, accounts: dict[str, Any]) -> None:
+        self.kit = replace(kit, database=database)
+        self.accounts = accounts
+        self.world = World()
+        self.numbers = itertools.count(1)
+        self.owed: list[Delivery] = []
+        with database.read() as conn:
+            holders = {one.id: key for key, one in accounts.items()}
+            for one in folders.mandates_of(conn, "f0"):
+                self.world.mandates.append(Given(one.id, holders.get(one.account or ""), one.start, one.until))
+
+    def live(self, step: tuple[Any, ...]) -> None:
+        getattr(self, step[0])(*step[1:])
+
+    def wait(self, days: int) -> None:
+        self.world.at += timedelta(days=days)
+
+    def account(self, who: str, state: AccountState) -> None:
+        self.world.states[who] = state
+        self.kit.write(lambda conn: people.set_account_state(conn, self.accounts[who].id, state))
+
+    def consent(self, state: ConsentState) -> None:
+        self.world.consent = state
+        self.kit.write(lambda conn: folders.record_consent(conn, "f0", state=state, at=self.world.at))
+
+    def close(self) -> None:
+        self.world.closed = True
+        self.kit.write(lambda conn: folders.close_folder(conn, "f0", at=self.world.at))
+
+    def grant(self, who: str, begins: int, lasts: int | None) -> None:
+        start = self.world.at + timedelta(days=begins)
+        until = None if lasts is None else start + timedelta(days=lasts)
+        given = Given(f"m{next(self.numbers)}", who, start, until)
+        self.world.mandates.append(given)
+        mandate = Mandate(given.id, "f0", self.accounts[who].id, None, MandateOrigin.GRANTED, start, until)
+        self.kit.write(lambda conn: folders.add_mandate(conn, mandate))
+
+    def revoke(self, number: int) -> None:
+        if number < len(self.world.mandates) and self.world.mandates[number].revoked is None:
+            self.world.mandates[number].revoked = self.world.at
+            self.kit.write(lambda conn: folders.revoke_mandate(conn, self.world.mandates[number].id, at=self.world.at))
+
+    def oppose(self, who: str | None) -> None:
+        account = None if who is None else self.accounts[who].id
+        code = RCP if who is None else None
+        if who is None:
+            self.world.type_opposed = True
+        else:
+            self.world.opposed.add(who)
+        self.kit.write(
+            lambda conn: folders.add_opposition(conn, folder="f0", account=account, type_code=code, at=self.world.at)
+        )
+
+    def delegate(self, by: str, lasts: int | None) -> None:
+        until = None if lasts is None else self.world.at + timedelta(days=lasts)
+        given = Given(f"g{next(self.numbers)}", "secretary", self.world.at, until)
+        self.world.lent.append((given, by))
+        delegation = Delegation(
+            given.id, "rca", self.accounts["secretary"].id, self.accounts[by].id, self.world.at, until
+        )
+        self.kit.write(lambda conn: delegations.add(conn, delegation))
+
+    def deposit(self, who: str) -> None:
+        """A report by DrA, signed by somebody: filed exactly where the rules of this moment let it be."""
+        account = replace(self.accounts[who], state=self.world.states[who])
+        decision = self.kit.decide(self.kit.deposit(), account, now=self.world.at)
+        assert isinstance(decision, Filed) == self.world.may_feed(who), (who, decision)
+        if isinstance(decision, Refused):
+            assert decision.reason.sender_fr
+            return
+        assert {"consent", "mandate"} <= {name for name, _ in decision.evidence}, "what it rests on is said"
+        self._announce(decision)
+
+    def _announce(self, decision: Any) -> None:
+        documents = self.kit.settle(decision)
+        with self.kit.database.read() as conn:
+            planned = plan_deliveries(
+                decision, documents, conn=conn, message_id=f"p{next(self.numbers)}", now=self.world.at,
+                new_id=lambda: f"o{next(self.numbers)}", judge=lambda _certificate, _purpose: "VALID",
+            )  # fmt: skip
+        for one in planned:
+            if one.kind == "acknowledgement" or one.state.value == "withheld":
+                continue
+            assert self.world.may_read(self._who(one)), "a mail is owed to somebody without a right"
+            self.owed.append(one)
+
+    def send(self) -> None:
+        """Everything that is owed: sent exactly where the rules of this moment still allow it."""
+        with self.kit.database.read() as conn:
+            store = Snapshot(conn)
+            for one in self.owed:
+                why = still_allowed(one, store=store, now=self.world.at, judge=lambda _certificate, _purpose: "VALID")
+                goes = why is None or why.outcome == "notice"
+                assert goes == self.world.may_read(self._who(one)), (self._who(one), why)
+        self.owed = []
+
+    def _who(self, delivery: Delivery) -> str:
+        return next(key for key, one in self.accounts.items() if one.id == delivery.account)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(steps, min_size=3, max_size=25))
+def test_any_history(kit: Any, people_of: Any, tmp_path: Path, history: list[tuple[Any, ...]]) -> None:
+    """Accounts, consents, mandates, oppositions, delegations, deposits in any order agree with a second reading of the rules."""
+    source = Path(str(kit.database.engine.url.database))
+    copy = tmp_path / "history.sqlite"
+    for leftover in tmp_path.glob("history.sqlite*"):
+        leftover.unlink()
+    with kit.database.engine.connect() as conn:
+        conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copyfile(source, copy)
+    database = Database(f"sqlite:///{copy}")
+    try:
+        life = Life(kit, database, people_of)
+        for step in (*history, ("send",)):
+            life.live(step)
+    finally:
+        database.close()
