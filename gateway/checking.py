@@ -17,6 +17,7 @@ from dcc.cards.errors import Unparseable
 from dcc.cards.usage import Usage
 from dcc.gateway.crlupdate import in_force
 from dcc.gateway.instance import open_keyring, open_keys
+from dcc.gateway.relay import tls_context
 from dcc.gateway.services import load_crls, open_database, open_matrix, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
@@ -180,6 +181,10 @@ def _relay(settings: Settings, problems: list[str], warnings: list[str]) -> None
             problems.append("relay : username et son mot de passe vont ensemble")
         elif password is not None and relay.tls == "none":
             warnings.append("relay.tls : le mot de passe du relais part en clair")
+    try:
+        tls_context(settings)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
     try:
         socket.getaddrinfo(relay.host, relay.port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:

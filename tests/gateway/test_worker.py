@@ -203,6 +203,23 @@ def test_leftovers(services: Services) -> None:
     assert [path.name for path in services.spool.directory.iterdir()] == [f"{message_id}.eml"]
 
 
+def test_clear_original_left_by_a_crash(services: Services) -> None:
+    """Killed between the end of a mail that came in clear and the removal of its bytes: they go at once (I3)."""
+    rooms = Rooms(services)
+    sender, folder = rooms.cast.person("coordinator")["mailbox"], rooms.cast.folder("main")["address"]
+    mail = deposit(rooms.cast, Draft("coordinator", "main"), rooms.clock.at, encrypted=False)
+    message_id = rooms.take(mail, sender, folder)
+    spooled = services.spool.path(message_id)
+    octets = spooled.read_bytes()
+    rooms.work()
+    assert not spooled.exists()
+    spooled.write_bytes(octets)
+    assert clear_leftovers(services, rooms.clock.at.replace(year=2020)) == 1
+    assert not spooled.exists()
+    with services.open_original(rooms.message(message_id)) as kept:
+        assert kept.read() == octets
+
+
 class TestSigterm:
     """SIGTERM with a mail on its way to the next host."""
 
