@@ -29,6 +29,28 @@ VERDICTS = {
     "WEAK_KEY": "clé ou algorithme trop faible",
     "UNPARSEABLE": "certificat illisible",
 }
+KINDS = {
+    "Deposit": "un dépôt de documents cliniques",
+    "PlainDeposit": "des fichiers simples",
+    "Deletion": "une demande de suppression",
+    "NotUnderstood": "rien que la passerelle puisse classer d'elle-même",
+    "Report": "un accusé ou une réponse automatique",
+    "Petition": "une demande de compte, de consentement ou de mandat",
+}
+FINDINGS = {
+    "headers-not-protected": "l'objet et l'expéditeur ne sont pas couverts par la signature",
+    "subject-differs-outside": "l'objet visible n'est pas celui du message protégé",
+    "template-not-listed-for-type": "le modèle du document n'est pas de ceux de son type",
+    "class-differs": "METADATA.XML annonce une autre classe",
+    "format-differs": "METADATA.XML annonce un autre format",
+    "unique-id-differs": "l'identifiant annoncé n'est pas celui du document",
+    "metadata-without-ins": "METADATA.XML ne porte pas de matricule INS",
+    "metadata-without-size-or-hash": "METADATA.XML ne donne pas la taille ou l'empreinte",
+    "without-metadata": "document joint sans archive ni METADATA.XML",
+    "plain-file": "fichier sans document CDA",
+    "codecda-differs": "X-MSS-CODECDA n'annonce pas les types des documents",
+    "mss-ins-differs": "X-MSS-INS ne dit pas ce que portent les documents",
+}
 PLACES = {
     "address": "désigné par son adresse",
     "reference": "désigné par la référence de l'objet",
@@ -83,6 +105,7 @@ def _sentences(view: Mapping[str, Any]) -> Iterator[str]:
     signer = view["signer"]
     if signer is not None:
         yield f"  Signataire : compte {signer['account'] or 'inconnu'}, rôle {signer['role'] or '–'}."
+    yield from _read(evidence.get("read"))
     yield from _decided(evidence.get("decision"))
     assigned = evidence.get("assigned")
     if assigned is not None:
@@ -115,6 +138,15 @@ def _card(told: Mapping[str, Any] | None) -> Iterator[str]:
     for one in told["checks"]:
         number = f", liste n° {one['crl_number']}" if one.get("crl_number") else ""
         yield f"    {one['check']} : {one['text']}{number}"
+
+
+def _read(told: Mapping[str, Any] | None) -> Iterator[str]:
+    if told is None:
+        return
+    count = f", {told['documents']} document(s)" if told["documents"] else ""
+    yield f"  Contenu : {KINDS.get(told['kind'], told['kind'])}{count}."
+    for finding in told["findings"]:
+        yield f"    remarque : {FINDINGS.get(finding, finding)}"
 
 
 def _decided(told: Mapping[str, str] | None) -> Iterator[str]:

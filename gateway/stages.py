@@ -83,6 +83,11 @@ def read_stage(services: Services, progress: Progress) -> Ended | None:
     if isinstance(progress.request, Report):
         return _report(services, progress, progress.request, authenticated=True)
     progress.mail_message_id = progress.request.envelope.message_id
+    progress.evidence["read"] = {
+        "kind": type(progress.request).__name__,
+        "documents": len(getattr(progress.request, "documents", ())),
+        "findings": [*progress.request.envelope.findings, *getattr(progress.request, "findings", ())],
+    }
     return None
 
 

@@ -28,6 +28,7 @@ from dcc.router.request import (
 from dcc.router.words import Words, matricules_in, text_inside
 
 HPRIM = "hprim"
+PORTABLE = "application/pdf"
 READABLE = frozenset({"text/plain", "text/rtf"})
 
 
@@ -50,12 +51,14 @@ def read_plain(envelope: Envelope, attachments: tuple[Attachment, ...], words: W
     others = [one for one, kind in files if kind != HPRIM]
     people: list[HprimPatient] = [found for one in legacy for found in hprim_patients(text_inside(one))]
     searched = [text_inside(one) for one, kind in files if kind in READABLE]
+    portable = [text_inside(one) for one, kind in files if kind == PORTABLE]  # its metadata and plain streams
+    written = matricules_in([envelope.subject, words.text, *(one.name for one in attachments), *searched])
     return PlainDeposit(
         envelope=envelope,
         files=tuple(others or legacy),
         attachments=attachments,
         types=types_named(envelope.subject) or types_named(words.first_line),
-        matricules=matricules_in([envelope.subject, words.text, *(one.name for one in attachments), *searched]),
+        matricules=tuple(dict.fromkeys((*written, *matricules_in(portable, grouped=False)))),
         why=reason("D2R-REQ03") if legacy else None,
         patients=tuple(people),
     )

@@ -70,7 +70,7 @@ def read_request(
     shop = Workshop(workdir, random_bytes)
     try:
         attachments = read_attachments(file, body, shop)
-        return _carried(envelope, file, body, attachments, shop, limits)
+        return _compared(_carried(envelope, file, body, attachments, shop, limits), headers)
     except ApicryptFoundError:
         return NotUnderstood(envelope, reason("D2R-APZ01"))
     except DepositRefusedError as refused:
@@ -106,6 +106,21 @@ def _carried(
     if closed_parts(body):
         return NotUnderstood(envelope, reason("D2R-CNT01", detail="closed"), attachments)
     return read_plain(envelope, attachments, words)
+
+
+def _compared(found: Request | Petition, headers: Headers) -> Request | Petition:
+    """What the X-MSS fields say beside what the documents say: a difference is a finding (ECO.2.4.1, ECO.2.4.2)."""
+    if not isinstance(found, Deposit):
+        return found
+    findings = []
+    codes = headers.get("X-MSS-CODECDA")
+    if codes is not None and {one.strip() for one in codes.split(",")} != {one.type_code for one in found.documents}:
+        findings.append("codecda-differs")
+    given = headers.get("X-MSS-INS")
+    with_ins = "O" if all(one.patient.ins for one in found.documents) else "N"
+    if given is not None and given.strip().upper() != with_ins:
+        findings.append("mss-ins-differs")
+    return replace(found, findings=(*found.findings, *findings)) if findings else found
 
 
 def _protected(root: mime.Entity, outer: Headers) -> tuple[mime.Entity, Headers, tuple[str, ...]]:

@@ -19,6 +19,7 @@ TEXT_LIMIT = 256 << 10  # bytes of a text file that are searched
 MATRICULES = 20
 # 13 characters and a key of two, in one piece or grouped as they are printed: 2 79 03 51 215 189 89
 _MATRICULE = re.compile(r"(?<![0-9A-Z])[1-478](?:[ .]?[0-9]){4}(?:[ .]?[0-9AB]){2}(?:[ .]?[0-9]){8}(?![0-9A-Z])")
+_IN_ONE_PIECE = re.compile(r"(?<![0-9A-Z])[1-478][0-9]{4}[0-9AB]{2}[0-9]{8}(?![0-9A-Z])")
 _PAGE = frozenset({"text/html", "text/enriched"})
 
 
@@ -71,11 +72,15 @@ def _without_markup(page: str) -> str:
     return "\n".join(str(one) for one in root.itertext() if str(one).strip())
 
 
-def matricules_in(texts: Iterable[str | None]) -> tuple[str, ...]:
-    """The matricules (INS) with a right key that stand in these texts, each once."""
+def matricules_in(texts: Iterable[str | None], *, grouped: bool = True) -> tuple[str, ...]:
+    """The matricules (INS) with a right key that stand in these texts, each once.
+
+    `grouped` False: in one piece only, for files in which many numbers stand side by side.
+    """
     found: dict[str, None] = {}
+    pattern = _MATRICULE if grouped else _IN_ONE_PIECE
     for text in texts:
-        for one in _MATRICULE.finditer((text or "").upper()):
+        for one in pattern.finditer((text or "").upper()):
             plain = re.sub(r"[ .]", "", one[0])
             if key_is_right(plain):
                 found[plain] = None

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from dcc.cards.verdict import Verdict
-from dcc.gateway.explain import STATES, VERDICTS, explained
+from dcc.gateway.explain import FINDINGS, KINDS, STATES, VERDICTS, explained
 from dcc.mailbox import folders, people
 from dcc.mailbox.records import Account, AccountState, ConsentState, MessageState
 from desk import DR_A, DR_B, DR_C, PDF, Desk, end
 from terminal import Done, dcc
 
+ROOT = Path(__file__).resolve().parents[2]
 OFFICER = "identito@rca.dcc.example"
 REPORT = ("cr.pdf", PDF, b"%PDF-1.4 compte rendu")
 
@@ -186,6 +187,9 @@ def test_every_state_and_verdict_has_a_word() -> None:
     """No state and no verdict is told by its code."""
     assert set(STATES) == {one.value for one in MessageState}
     assert set(VERDICTS) == {one.value for one in Verdict}
+    sources = "".join(one.read_text(encoding="utf-8") for one in (ROOT / "router").glob("*.py"))
+    assert [one for one in FINDINGS if f'"{one}"' not in sources] == []
+    assert all(f"class {one}" in sources for one in KINDS)
     bare = {
         "id": "x", "state": "held", "received_at": "t", "settled_at": None, "reason": None, "evidence": {},
         "signer": None, "folder": None, "documents": [], "stages": [],

@@ -138,6 +138,7 @@ def test_automaton_files_for_its_structure(kit: Any, people_of: Any) -> None:
         ("RCP", "patiente 2 55 08 14 168 025 38", PDF),
         ("RCP", "", ("255081416802538.pdf", "application/pdf", b"%PDF")),
         ("RCP", "", ("cr.txt", "text/plain", b"INS 255081416802538 suite")),
+        ("RCP", "", ("cr.pdf", "application/pdf", b"%PDF-1.4 /Title (CR 255081416802538)")),
     ],
 )
 def test_matricule_of_another_patient(kit: Any, subject: str, text: str, file: tuple[str, str, bytes]) -> None:
@@ -149,6 +150,8 @@ def test_matricule_of_another_patient(kit: Any, subject: str, text: str, file: t
 
 def test_matricule_of_the_folder_is_welcome(kit: Any) -> None:
     """The folder's own matricule agrees; a number with a wrong key is no matricule."""
+    numbers = ("cr.pdf", "application/pdf", b"%PDF-1.4 2 5 5 0 8 1 4 1 6 8 0 2 5 3 8 re f")
+    assert isinstance(kit.decide(sent(kit, "RCP", numbers)), Filed)
     assert isinstance(kit.decide(sent(kit, "RCP 279035121518989 tel 0556000000 279035121518988")), Filed)
 
 

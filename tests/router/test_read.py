@@ -31,6 +31,15 @@ def test_deposit_with_its_readable_copy(kit: Any) -> None:
     assert found.attachments[1].open().read() == b"%PDF-1.4"
 
 
+def test_mss_fields_are_compared(kit: Any) -> None:
+    """X-MSS-CODECDA and X-MSS-INS that say something else than the documents are findings, never a refusal."""
+    right = (("From", "a@b"), ("X-MSS-CODECDA", "34794-8"), ("X-MSS-INS", "O"))
+    wrong = (("From", "a@b"), ("X-MSS-CODECDA", "34794-8, 60568-3"), ("X-MSS-INS", "N"))
+    archive = ("IHE_XDM.zip", ZIP, kit.xdm())
+    assert kit.read(kit.mail(archive, headers=right)).findings == ()
+    assert kit.read(kit.mail(archive, headers=wrong)).findings == ("codecda-differs", "mss-ins-differs")
+
+
 def test_archive_is_known_by_its_bytes(kit: Any) -> None:
     """An archive labelled octet-stream is still read."""
     found = kit.read(kit.mail(("data.bin", "application/octet-stream", kit.xdm())))
