@@ -3,6 +3,9 @@
 One thread. In: one base64 decode, one RSA private operation, one body decryption and hash, one RSA verification,
 one fsynced file, one commit. Out, for each reader: one hash, one RSA signature, one body encryption, one flat base64
 encode, one RSA public operation. No parsing and no structure.
+
+Measured twice: with the standard library's base64, as the definition's figures were, and with the one that the gateway
+uses, which is the lower floor.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+import pybase64
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -28,7 +32,11 @@ BLOCK = 1 << 16
 class Floor:
     """Ready to run the floor of one mail again and again; `run` is what is timed."""
 
-    def __init__(self, keys: Material, mail: Mail, folder: Path, outgoing: bytes | None = None) -> None:
+    def __init__(
+        self, keys: Material, mail: Mail, folder: Path, outgoing: bytes | None = None, *, quick: bool = False
+    ) -> None:
+        self._decode = pybase64.b64decode if quick else binascii.a2b_base64
+        self._encode = pybase64.b64encode if quick else binascii.b2a_base64
         self._body = mail.body
         self._raw = mail.raw
         self._outgoing = mail.entity if outgoing is None else outgoing
@@ -61,7 +69,7 @@ class Floor:
         digest = hashlib.sha256()
         view = memoryview(self._buffer)
         for at in range(0, len(self._body), TEXT):
-            octets = binascii.a2b_base64(self._body[at : at + TEXT])
+            octets = self._decode(self._body[at : at + TEXT])
             octets = octets[: len(octets) & ~15]
             digest.update(view[: context.update_into(octets, self._buffer)])
         self._sender.verify(self._signature, b"attributes", PKCS1v15(), hashes.SHA256())
@@ -85,6 +93,6 @@ class Floor:
         for at in range(0, len(whole), BLOCK):
             chunk = whole[at : at + BLOCK]
             digest.update(chunk)
-            binascii.b2a_base64(view[: context.update_into(chunk, self._buffer)], newline=False)
+            self._encode(view[: context.update_into(chunk, self._buffer)])
         self._signing.sign(digest.digest(), PKCS1v15(), hashes.SHA256())
         reader.encrypt(key, PKCS1v15())

@@ -63,7 +63,7 @@ def test_tables() -> None:
     """Every figure of the result has its place in the tables."""
     row = {
         "size": 50_000, "floor_ms": 1.0, "gateway_ms": 2.0, "ratio": 2.0, "receive_ms": 0.1, "work_ms": 0.2,
-        "announce_ms": 0.3, "smime_ms": 1.5,
+        "announce_ms": 0.3, "smime_ms": 1.5, "quick_floor_ms": 0.5, "quick_ratio": 4.0,
     }  # fmt: skip
     result = {
         "gateway": [row], "smime": [row], "memory": {"size": 1e8, "idle": 1 << 20, "over_idle": 1 << 20, "seconds": 1},
@@ -77,7 +77,7 @@ def test_tables() -> None:
     }  # fmt: skip
     text = bench.tables(result)
     assert "| 1_000_000 | 1.70 ms | 0.40 ms | 2.10 ms |" in text
-    assert "| 50 kB | 1.0 ms | 2.0 ms | 2.00 | 0.1 + 0.2 + 0.3 | 2.00 |" in text
+    assert "| 50 kB | 1.0 ms | 2.0 ms | 2.00 | 0.5 ms, 4.00 | 0.1 + 0.2 + 0.3 | 2.00 |" in text
     assert "100 MB: 1.0 MiB over 1 MiB idle" in text
     assert "| dcc serve | 50 kB | 10 | 0 |" in text
     assert "| 50 kB | opaque | 1.50 ms | 1.20 ms | 0.80 |" in text
