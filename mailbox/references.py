@@ -45,6 +45,12 @@ def find_reference(subject: str) -> str | None:
     return None
 
 
+def find_references(text: str) -> tuple[str, ...]:
+    """Every valid reference in a text, each once, in order."""
+    found = (one[0] for one in _PATTERN.finditer(text.upper()))
+    return tuple(dict.fromkeys(one for one in found if is_valid(one)))
+
+
 def new_folder_address(random_bytes: Callable[[int], bytes], domain: str) -> str:
     """An opaque address `dossier+TOKEN@domain` (100 random bits)."""
     number = int.from_bytes(random_bytes(13), "big")

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Sequence
 
 from dcc.mailbox.records import Account, Folder, Patient
+from dcc.mailbox.references import find_references
 from dcc.router.content import kind_of
 from dcc.router.doctypes import document_type, format_code
 from dcc.router.hprim import HprimPatient, hprim_patients
@@ -58,6 +59,7 @@ def read_plain(envelope: Envelope, attachments: tuple[Attachment, ...], words: W
         files=tuple(others or legacy),
         attachments=attachments,
         types=types_named(envelope.subject) or types_named(words.first_line),
+        references=find_references(words.text),
         matricules=tuple(dict.fromkeys((*written, *matricules_in(portable, grouped=False)))),
         why=reason("D2R-REQ03") if legacy else None,
         patients=tuple(people),

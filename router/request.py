@@ -165,6 +165,7 @@ class PlainDeposit:
     files: tuple[Attachment, ...]
     attachments: tuple[Attachment, ...]
     types: tuple[tuple[str, str], ...] = ()  # (code, system) of the keywords found: one is an answer
+    references: tuple[str, ...] = ()  # of folders, in the signed text: they must agree with the subject's
     matricules: tuple[str, ...] = ()  # well-formed matricules in words and names: they must be the folder's
     why: Reason | None = None
     patients: tuple[HprimPatient, ...] = ()  # as a legacy file names them, for a person's eyes only

@@ -109,6 +109,14 @@ def test_mistyped_reference_is_told(kit: Any) -> None:
     assert code_of(kit.decide(sent(kit, f"RCP [{other}]"), to=GATEWAY)) == ("Held", "D2R-REF02")
 
 
+def test_signed_text_must_name_the_same_folder(kit: Any) -> None:
+    """A subject is not always signed: a reference in the signed text, as in a quoted notice, must be the same."""
+    quoted = f"RCP\r\n> Un document vient d'être classé dans le dossier {reference(kit)}, qui vous est ouvert."
+    assert isinstance(kit.decide(sent(kit, f"Re: [{reference(kit)}]", text=quoted), to=GATEWAY), Filed)
+    redirected = sent(kit, f"Re: [{reference(kit, 'f1')}]", text=quoted)
+    assert code_of(kit.decide(redirected, to=GATEWAY)) == ("Held", "D2R-REF01")
+
+
 def test_reference_is_not_a_right(kit: Any, people_of: Any, constants: Any) -> None:
     """Mandate, opposition, consent and profession are checked as always."""
     request = sent(kit, f"ORDO [{reference(kit)}]")
