@@ -51,6 +51,11 @@ FINDINGS = {
     "codecda-differs": "X-MSS-CODECDA n'annonce pas les types des documents",
     "mss-ins-differs": "X-MSS-INS ne dit pas ce que portent les documents",
 }
+FLAGS = {
+    "forwarded": "les destinataires signés (To, Cc) ne nomment pas l'adresse servie : message transmis par un autre",
+    "unprotected": "To et Cc ne sont pas couverts par la signature",
+    "other-sender": "l'expéditeur de l'enveloppe (MAIL FROM) n'est pas l'adresse From",
+}
 PLACES = {
     "address": "désigné par son adresse",
     "reference": "désigné par la référence de l'objet",
@@ -102,6 +107,8 @@ def _sentences(view: Mapping[str, Any]) -> Iterator[str]:
     evidence = view["evidence"]
     yield from _opened(evidence.get("opened"))
     yield from _card(evidence.get("card"))
+    for flag in evidence.get("envelope", {}).get("flags", ()):
+        yield f"    remarque : {FLAGS.get(flag, flag)}"
     signer = view["signer"]
     if signer is not None:
         yield f"  Signataire : compte {signer['account'] or 'inconnu'}, rôle {signer['role'] or '–'}."

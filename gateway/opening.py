@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
 
-from dcc.cards.certificate import CardCertificate, read_certificate
+from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
 from dcc.cards.judge import judge
 from dcc.cards.trust import TrustStore
 from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
 from dcc.gateway.addressprofile import Binding, binding, mail_usage
+from dcc.gateway.signingtime import SPREAD, at_signing_too
 from dcc.router.protected import from_address, protected_headers
 from dcc.router.reasons import Reason
 from dcc.router.sender import CARD_REASONS
@@ -27,12 +28,9 @@ from dcc.smime.open import open_any
 from dcc.smime.verdict import Opened, SignatureCheck
 
 CANDIDATES = 30  # R-PATH: certificates of the mail that a path may use
-SIGNING_TIME_SPREAD = timedelta(days=7)  # R-REPLAY: further from reception is flagged
 DATE_SPREAD = timedelta(hours=1)  # facts/smime.md §9.18: Date agrees with signingTime
-CLOCK_SKEW = timedelta(minutes=5)
 NO_ANCHOR = "D2R-SIG03"
 NOT_THE_ADDRESS = "D2R-ACC02"
-AMBIGUOUS = "D2R-MAL02"
 AUTHENTIC, REFUSED, INDETERMINATE = "authentic", "refused", "indeterminate"
 
 
@@ -126,19 +124,8 @@ def _judge(check: SignatureCheck, opened: Opened, question: Question) -> Judgeme
     evidence = list(found.evidence)
     if address and found.certificate is not None:
         evidence = [one for one in evidence if one.check != "usage"] + [mail_usage(found.certificate)]
-    if found.certificate is not None and check.signing_time is not None:
-        evidence.append(_at_signing(found.certificate, check.signing_time))
     told = tuple(evidence)
-    return Judgement(headline(told), told, found.certificate, found.chain)
-
-
-def _at_signing(certificate: CardCertificate, at: datetime) -> Evidence:
-    details = {"signing_time": at.isoformat()}
-    if at > certificate.not_after + CLOCK_SKEW:
-        return Evidence("dates at signing", Verdict.EXPIRED, "périmé à la date de signature annoncée", details)
-    if at < certificate.not_before - CLOCK_SKEW:
-        return Evidence("dates at signing", Verdict.NOT_YET_VALID, "pas encore valable à la date annoncée", details)
-    return Evidence("dates at signing", None, "dans ses dates à la signature annoncée", details)
+    return at_signing_too(Judgement(headline(told), told, found.certificate, found.chain), check.signing_time)
 
 
 def _trusted(judgements: Sequence[Judgement], question: Question) -> bool | None:
@@ -163,9 +150,10 @@ def _sender(
         return None, None
     address = from_address(opened.content, opened.outer, question.limits)
     if isinstance(address, Reason):
-        findings.append("R-FROM")
-        missing = not _has_from(opened, question.limits)
-        return (None if missing and question.profile == "card" else AMBIGUOUS), None
+        rule = dict(address.parameters).get("detail")
+        findings.append("R-HEADERS" if rule == "R-HEADERS" else "R-FROM")
+        missing = rule == "R-FROM" and not _has_from(opened, question.limits)
+        return (None if missing and question.profile == "card" else address.code), None
     inner = _protected(opened, question.limits)
     if inner is None:
         findings.append("R-INTENDED")  # the outer fields are claims of the transport
@@ -196,7 +184,7 @@ def _protected(opened: Opened, limits: Limits) -> Headers | None:
 def _flag_times(opened: Opened, signing_time: datetime | None, question: Question, findings: list[str]) -> None:
     if signing_time is None:
         return
-    if abs(signing_time - question.at) > SIGNING_TIME_SPREAD:
+    if abs(signing_time - question.at) > SPREAD:
         findings.append("R-REPLAY")
     date = opened.outer.get("Date")
     try:

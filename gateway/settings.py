@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dcc.gateway.settings_environment import overlay
 from dcc.gateway.settings_sentences import not_toml, sentence
+from dcc.gateway.settings_trust import TrustSettings
 
 MEGA = 1 << 20
 SQLITE = "sqlite:///"
+MailField = Literal["From", "Date", "To", "Subject", "Content-Type", "MIME-Version"]
 DATABASES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 
 
@@ -51,6 +53,10 @@ class GatewaySettings(_Section):
     product: str = "DCC-Gateway 0.1"  # X-MSS-NIL (ECO.2.4.3)
     matrix: Path | None = None  # CSV: who may feed and read which types; none: the careful default
     demo: bool = False
+    # RFC 5322 §3.6 lets To and Subject be absent; refusing that is this gateway's own policy (R-FROM). MIME-Version can
+    # be added: mails put together around cmsutil or gpgsm lack it, and without it nothing can be read in two ways.
+    required_fields: tuple[MailField, ...] = ("From", "Date", "To", "Subject", "Content-Type")
+    refuse_forwarded: bool = False  # a mail whose signed To and Cc do not name us (R-INTENDED); else only noted
 
     @field_validator("address")
     @classmethod
@@ -108,23 +114,33 @@ class StorageSettings(_Section):
     documents: Path = Path("var/documents")
     outbox: Path = Path("var/outbox")
     work: Path = Path("var/work")
+    proofs: Path = Path("var/proofs")  # what verdicts rested on: certificates, lists, OCSP answers
     key_encryption_keys: Path = Path("keys/key-encryption-keys.json")
 
 
 class KeysSettings(_WithPassword):
-    """The gateway's own keys: PKCS#12 files."""
+    """The gateway's own keys: PKCS#12 files, objects of a PKCS#11 token, or both."""
 
-    signing: Path
-    decryption: list[Path]  # the first is announced; the others open old mail
+    signing: Path | None = None
+    decryption: list[Path] = []  # the first key is announced; the others open old mail
     audit: Path = Path("keys/audit.pem")
+    pkcs11_module: Path | None = None  # the library of the token; an absolute path
+    token: str | None = None  # its label; none: the only token present
+    pin: str | None = Field(default=None, repr=False)
+    pin_file: Path | None = None
+    signing_label: str | None = None
+    decryption_labels: list[str] = []  # before those of files
+    raw_oaep: bool = False  # for a token that knows OAEP with SHA-1 only: RSA in the token, OAEP in software
 
-
-class TrustSettings(_Section):
-    """Anchors, authorities and opposition lists: files, or folders of files."""
-
-    certificates: list[Path]
-    crls: list[Path] = []
-    crl_cache: Path = Path("var/crl")
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if self.pin is not None and self.pin_file is not None:
+            raise ValueError("pin ou pin_file, pas les deux")
+        if self.signing is not None and self.signing_label is not None:
+            raise ValueError("signing ou signing_label, pas les deux")
+        if self.pkcs11_module is None and (self.signing_label is not None or self.decryption_labels):
+            raise ValueError("signing_label et decryption_labels demandent pkcs11_module")
+        return self
 
 
 class RelaySettings(_WithPassword):
@@ -198,21 +214,26 @@ class Settings(_Section):
     @property
     def key_password(self) -> bytes | None:
         """The password of the key files. Raises ConfigurationError when its file cannot be read."""
-        found = self._secret("keys", self.keys.password, self.keys.password_file)
+        found = self._secret("keys.password_file", self.keys.password, self.keys.password_file)
         return None if found is None else found.encode()
+
+    @property
+    def token_pin(self) -> str | None:
+        """The PIN of the token. Raises ConfigurationError when its file cannot be read."""
+        return self._secret("keys.pin_file", self.keys.pin, self.keys.pin_file)
 
     @property
     def relay_password(self) -> str | None:
         """The password of the relay. Raises ConfigurationError when its file cannot be read."""
-        return self._secret("relay", self.relay.password, self.relay.password_file)
+        return self._secret("relay.password_file", self.relay.password, self.relay.password_file)
 
-    def _secret(self, section: str, value: str | None, file: Path | None) -> str | None:
+    def _secret(self, setting: str, value: str | None, file: Path | None) -> str | None:
         if file is None:
             return value
         try:
             return self.path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise ConfigurationError([f"{section}.password_file : {file} est absent ou illisible"]) from None
+            raise ConfigurationError([f"{setting} : {file} est absent ou illisible"]) from None
 
 
 def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:

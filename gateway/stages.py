@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from datetime import timedelta
 
 from dcc.cards.verdict import Verdict
 from dcc.gateway.asking import newcomer, petition_stage, renewed
 from dcc.gateway.decided import ended_of
+from dcc.gateway.identifying import identify
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.mailbox import people
@@ -18,17 +18,15 @@ from dcc.router import reports
 from dcc.router.answer import plan_answer
 from dcc.router.decide import decide, decide_report
 from dcc.router.petition import Petition
-from dcc.router.protected import from_address
 from dcc.router.read import read_request
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import NotUnderstood, Report, Sender
-from dcc.router.sender import Unidentified, identify_sender
+from dcc.router.sender import Unidentified
 from dcc.smime.address import single_from
 from dcc.smime.errors import SmimeError
 from dcc.smime.open import open_message
-from dcc.smime.verdict import Opened, Problem, SignatureCheck
+from dcc.smime.verdict import Opened, Problem
 
-SIGNING_TIME_TOLERANCE = timedelta(days=7)  # R-REPLAY: further away is flagged, not refused
 REVOCATION_UNKNOWN = "D2R-CRL03"
 
 
@@ -60,7 +58,7 @@ def identify_stage(services: Services, progress: Progress) -> Ended | None:
     opened = progress.opened
     if opened is None or opened.content is None:
         raise RuntimeError("nothing was opened")
-    found = _identify(services, progress, opened)
+    found = identify(services, progress, opened)
     if isinstance(found, Sender):
         progress.sender = found
         progress.changes.extend(renewed(found, progress.judgement))
@@ -110,57 +108,11 @@ def _not_encrypted(services: Services, progress: Progress, opened: Opened) -> En
     """Signed and not encrypted: a known sender is told exactly, if the signature and the card are good."""
     why = reason(Problem.NOT_ENCRYPTED.value)
     if opened.problem is None and opened.content is not None:
-        found = _identify(services, progress, opened)
+        found = identify(services, progress, opened)
         if isinstance(found, Sender):
             progress.sender = found
             return _answered(progress, why, found.account, authenticated=True)
     return _unbelieved(services, progress, why)
-
-
-def _identify(services: Services, progress: Progress, opened: Opened) -> Sender | Unidentified:
-    if opened.content is None:
-        raise RuntimeError("nothing was opened")
-    sender_address = from_address(opened.content, opened.outer, services.limits)
-    if isinstance(sender_address, Reason):
-        return Unidentified(sender_address)
-    verdicts = []
-    with services.database.read() as conn:
-        for signer in opened.signers:
-            one = _signer(services, progress, opened, signer, sender_address, conn)
-            verdicts.append(one)
-    # Every signer verified; one of them answers for From (R-SIGNERS)
-    return next((one for one in verdicts if isinstance(one, Sender)), verdicts[0])
-
-
-def _signer(services, progress, opened, signer: SignatureCheck, sender_address: str, conn):  # type: ignore[no-untyped-def]
-    judgement = services.judge_signer(signer.certificate or b"", opened.certificates, progress.message.received_at)
-    progress.judgement = judgement
-    progress.evidence["card"] = {
-        "verdict": judgement.verdict.value,
-        "at": progress.message.received_at.isoformat(),
-        "checks": [
-            {"check": e.check, "verdict": None if e.verdict is None else e.verdict.value, "text": e.text, **e.details}
-            for e in judgement.evidence
-        ],
-        "chain": [hashlib.sha256(one).hexdigest() for one in judgement.chain],
-        "signing_time": None if signer.signing_time is None else signer.signing_time.isoformat(),
-    }
-    if signer.signing_time is not None:
-        gap = abs(progress.message.received_at - signer.signing_time)
-        if gap > SIGNING_TIME_TOLERANCE:
-            progress.evidence["card"]["flag"] = "R-REPLAY: signing time far from reception"
-    progress.replay_key = _replay_key(signer)
-    found = identify_sender(
-        conn, verdict=judgement.verdict.value, certificate=judgement.certificate, from_address=sender_address
-    )
-    progress.account = found.account
-    return found
-
-
-def _replay_key(signer: SignatureCheck) -> str:
-    """R-REPLAY: certificate, digest and time of one signature."""
-    parts = (signer.certificate or b"", signer.message_digest, str(signer.signing_time).encode())
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def _unidentified(services: Services, progress: Progress, found: Unidentified) -> Ended:

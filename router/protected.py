@@ -6,6 +6,7 @@ from dcc.router.reasons import Reason, reason
 from dcc.smime import mime
 from dcc.smime.address import single_from
 from dcc.smime.errors import Ambiguous, LimitPassed, Malformed
+from dcc.smime.fields import check_single
 from dcc.smime.headers import Headers, read_headers
 from dcc.smime.limits import Limits
 from dcc.smime.verdict import Content
@@ -19,13 +20,15 @@ def are_protected(headers: Headers) -> bool:
 def protected_headers(content: Content, limits: Limits) -> Headers | None:
     """The mail's headers inside the signed content: of the wrapped message/rfc822, or of the root; None: neither.
 
-    Raises Malformed, LimitPassed. Reads the header blocks only.
+    Raises Malformed, LimitPassed, Ambiguous (doubled fields). Reads the header blocks only.
     """
     file = content.open()
     headers, body = read_headers(file, limits, content.size)
     if mime.content_type(headers)[0] == "message/rfc822":
         file.seek(body)
-        return read_headers(file, limits, content.size)[0]
+        wrapped = read_headers(file, limits, content.size)[0]
+        check_single(wrapped)  # those of the root were checked when it was opened
+        return wrapped
     return headers if are_protected(headers) else None
 
 

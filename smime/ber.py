@@ -73,6 +73,16 @@ def whole(data: bytes, tag: int) -> Slice:
     return one
 
 
+def integer(data: bytes, of: Slice) -> int:
+    """An INTEGER in as few octets as it needs (R-ASN1, X.690 §8.3.2). Raises Malformed."""
+    raw = data[of.value : of.end]
+    if of.tag != INTEGER or not raw:
+        raise Malformed("not an integer")
+    if len(raw) > 1 and raw[0] in (0x00, 0xFF) and (raw[0] ^ raw[1]) < 0x80:
+        raise Malformed("integer not minimal")
+    return int.from_bytes(raw, "big", signed=True)
+
+
 def oid(data: bytes, of: Slice, limits: Limits) -> str:
     """A dotted object identifier, of bounded length."""
     raw = data[of.value : of.end]

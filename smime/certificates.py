@@ -31,9 +31,9 @@ def parts(der: bytes) -> CertificateParts:
     tbs = ber.children(der, fields[0])
     if tbs and tbs[0].tag == 0xA0:
         tbs = tbs[1:]
-    if len(tbs) < 6 or tbs[0].tag != ber.INTEGER:
+    if len(tbs) < 6:
         raise Malformed("not a certificate")
-    serial = int.from_bytes(der[tbs[0].value : tbs[0].end], "big", signed=True)
+    serial = ber.integer(der, tbs[0])
     identifier = None
     for one in tbs[6:]:
         if one.tag == 0xA3:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import RC2, TripleDES
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from dcc.smime import algorithms, ber
+from dcc.smime import aead, algorithms, ber
 from dcc.smime.algorithms import ContentCipher
 from dcc.smime.errors import LimitPassed, Malformed, NotOpened, Unsupported
 from dcc.smime.limits import Limits
@@ -19,10 +21,8 @@ from dcc.smime.recipients import OurKey, Selected, select
 from dcc.smime.verdict import Layer
 from dcc.smime.workfile import WorkFile
 
-TAG_OCTETS = 16  # R-GCM: no shorter tag
-NONCE_OCTETS = 12
 RC2_128 = b"\x02\x01\x3a"  # rc2ParameterVersion of 128 effective bits (RFC 8018 §B.2.3)
-STEP = 72 << 10  # what one block of base64 text gives
+STEP = aead.PIECE  # what one block of base64 text gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,25 @@ class Decrypted:
     file: WorkFile
     layer: Layer
     ours: OurKey
+    weak: bool  # opened under the archive switch only
 
 
 @dataclass(frozen=True, slots=True)
 class _Algorithm:
     cipher: ContentCipher
     vector: bytes
+    derived: bytes | None = None  # the AlgorithmIdentifier that the content key is bound to (RFC 9709)
+
+    def key(self, content_key: bytes) -> bytes:
+        """The key that the cipher takes."""
+        if self.derived is None:
+            return content_key
+        return content_key_derived(content_key, self.derived)
+
+
+def content_key_derived(content_key: bytes, algorithm: bytes) -> bytes:
+    """A key that no other content-encryption algorithm gives (RFC 9709 §2)."""
+    return HKDF(hashes.SHA256(), len(content_key), algorithms.CEK_HKDF_SALT, algorithm).derive(content_key)
 
 
 def decrypt(
@@ -49,23 +62,27 @@ def decrypt(
     make_file: Callable[[], WorkFile],
     random_bytes: Callable[[int], bytes],
     allow_legacy: bool,
+    post_quantum: bool = False,
 ) -> Decrypted:
     """Decrypt one layer. `stream` stands behind the contentType; `open_stream` starts the encoding anew (GCM).
 
     Raises NotForUs before a recipient is selected; after that only NotOpened, whatever failed (R-ORACLE).
     """
-    selected, algorithm = _prologue(stream, limits)(keys)
+    infos, algorithm = _prologue(stream, limits)
+    selected = select(infos, keys, limits, post_quantum=post_quantum)
     if selected.legacy and not algorithm.cipher.legacy:
         raise Unsupported("Triple-DES key wrap")
     if algorithm.cipher.legacy and not allow_legacy:
         raise Unsupported(algorithm.cipher.name)
-    if (algorithm.cipher.mode == "gcm") != authenticated:
+    if selected.ours.weak and not allow_legacy:
+        raise Unsupported("a key of ours that is too weak (R-ALGO)")
+    if algorithm.cipher.authenticated != authenticated:
         raise Unsupported(f"{algorithm.cipher.name} in this content type (R-GCM)")
-    key = _content_key(selected, algorithm.cipher, random_bytes)
+    key = algorithm.key(_content_key(selected, algorithm.cipher, random_bytes))
     file = make_file()
     try:
         if authenticated:
-            _gcm(stream, open_stream, keys, limits, key, algorithm, file)
+            _authenticated(stream, open_stream, limits, key, algorithm, file)
         else:
             _cbc(stream, key, algorithm, file)
             _epilogue(stream)
@@ -76,12 +93,14 @@ def decrypt(
         file.close()
         raise
     kind = "auth-enveloped" if authenticated else "enveloped"
-    layer = Layer(kind, {"content": algorithm.cipher.name, "key": selected.transport})
-    return Decrypted(file, layer, selected.ours)
+    used = {"content": algorithm.cipher.name, "key": selected.transport}
+    if algorithm.derived is not None:
+        used["derivation"] = "cek-hkdf-sha256"
+    return Decrypted(file, Layer(kind, used), selected.ours, algorithm.cipher.legacy or selected.ours.weak)
 
 
-def _prologue(stream: ber.BerStream, limits: Limits) -> Callable[[Sequence[OurKey]], tuple[Selected, _Algorithm]]:
-    """Read down to the encrypted octets; the caller then selects a recipient."""
+def _prologue(stream: ber.BerStream, limits: Limits) -> tuple[bytes, _Algorithm]:
+    """Read down to the encrypted octets: the RecipientInfos and the algorithm."""
     stream.enter(0xA0)
     stream.enter(ber.SEQUENCE)
     stream.value()  # version
@@ -90,29 +109,33 @@ def _prologue(stream: ber.BerStream, limits: Limits) -> Callable[[Sequence[OurKe
     infos = stream.value()
     stream.enter(ber.SEQUENCE)
     stream.value()  # contentType of the plaintext
-    algorithm = _algorithm(stream.value(), limits)
-
-    def choose(keys: Sequence[OurKey]) -> tuple[Selected, _Algorithm]:
-        return select(infos, keys, limits), algorithm
-
-    return choose
+    return infos, _algorithm(stream.value(), limits)
 
 
 def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
     members = ber.children(data, ber.whole(data, ber.SEQUENCE))
     name = ber.oid(data, members[0], limits)
+    if name == algorithms.CEK_HKDF_SHA256 and len(members) == 2:
+        real = data[members[1].start : members[1].end]
+        found = _algorithm(real, limits)
+        if found.derived is not None:
+            raise Malformed("a derivation of a derivation")
+        return replace(found, derived=real)
     if name not in algorithms.CIPHERS:
         raise Unsupported(f"content encryption {name}")
     cipher = algorithms.CIPHERS[name]
     if len(members) < 2:
         raise Malformed("content encryption without parameters")
     parameter = members[1]
-    if cipher.mode == "gcm":
-        fields = ber.children(data, parameter)
-        length = int.from_bytes(data[fields[1].value : fields[1].end], "big") if len(fields) > 1 else 12
-        vector = data[fields[0].value : fields[0].end]
-        if length != TAG_OCTETS or len(vector) != NONCE_OCTETS:
-            raise Unsupported("GCM with a short tag or an odd nonce (R-GCM)")
+    if cipher.authenticated:
+        length = aead.TAG
+        if cipher.mode != "chacha20":  # whose parameter is the nonce alone (RFC 8103 §3)
+            fields = ber.children(data, parameter)
+            length = ber.integer(data, fields[1]) if len(fields) > 1 else 12
+            parameter = fields[0]
+        vector = data[parameter.value : parameter.end]
+        if length != aead.TAG or len(vector) not in aead.NONCES[cipher.mode]:
+            raise Unsupported(f"{cipher.mode} with a short tag or an odd nonce (R-GCM)")
         return _Algorithm(cipher, vector)
     if cipher.name == "rc2-cbc":
         version, parameter = ber.children(data, parameter)
@@ -163,18 +186,16 @@ def _cbc(stream: ber.BerStream, key: bytes, algorithm: _Algorithm, file: WorkFil
     file.write(held[:-pad])
 
 
-def _gcm(
+def _authenticated(
     stream: ber.BerStream,
     open_stream: Callable[[], ber.BerStream],
-    keys: Sequence[OurKey],
     limits: Limits,
     key: bytes,
     algorithm: _Algorithm,
     file: WorkFile,
 ) -> None:
     """Two passes: the associated data and the tag stand behind the ciphertext (RFC 5083 §2.1)."""
-    for _ in _octets(stream):
-        pass
+    size = sum(len(piece) for piece in _octets(stream))
     stream.leave()
     attributes = b""
     if stream.peek_tag() == 0xA1:
@@ -182,15 +203,14 @@ def _gcm(
         attributes = bytes([ber.SET]) + raw[1:]  # RFC 5083 §2.2: a SET OF for the computation
     tag = stream.value()
     tag_slice = ber.whole(tag, ber.OCTET_STRING)
-    if tag_slice.end - tag_slice.value != TAG_OCTETS:
+    if tag_slice.end - tag_slice.value != aead.TAG:
         raise NotOpened
     if stream.peek_tag() == 0xA2:
         stream.skip(stream.next())  # unauthenticated attributes never influence anything (R-ATTRS)
     for _ in range(3):
         stream.leave()
     stream.finished()
-    context = Cipher(AES(key), GCM(algorithm.vector)).decryptor()
-    context.authenticate_additional_data(attributes)
+    context = aead.decryptor(algorithm.cipher.mode, key, algorithm.vector, attributes, size)
     again = open_stream()
     ber.content_type(again, limits)
     _prologue(again, limits)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from dcc.smime import ber, compressed, enveloped, lineends, mime, signed, transfer
+from dcc.smime import ber, compressed, enveloped, fields, lineends, mime, signed, transfer
 from dcc.smime.errors import Ambiguous, LimitPassed, Malformed, NotForUs, Unsupported
 from dcc.smime.headers import Headers, read_headers, structured
 from dcc.smime.limits import Limits
@@ -29,7 +29,7 @@ NAMES = {
 }  # fmt: skip
 CMS_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
-SINGLE = ("From", "Date", "To", "Subject", "Content-Type", "Content-Transfer-Encoding", "MIME-Version")
+CMS_NAMES = (".p7m", ".p7s")
 Pieces = Callable[[], Iterator[bytes]]
 
 
@@ -52,11 +52,13 @@ class State:
     random_bytes: Callable[[int], bytes]
     workdir: Path | None
     allow_legacy: bool
+    post_quantum: bool = False
     outer: Headers = field(default_factory=Headers)
     layers: list[Layer] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     encrypted: bool = False
     decrypted: bool = False
+    weak: bool = False  # an envelope that only the archive switch opened
     signers: tuple[SignatureCheck, ...] = ()
     certificates: tuple[bytes, ...] = ()
     outer_signatures_good: bool = True
@@ -89,15 +91,8 @@ def walk(state: State, payload: Payload | None, *, first: bool = True) -> None:
         if first:
             state.outer = headers
             first = False
-        _check_single(headers)
+        fields.check_single(headers)
         payload = _one_layer(state, headers, payload, body, end)
-
-
-def _check_single(headers: Headers) -> None:
-    """Doubled fields are where two readers see two mails (R-FROM, RFC 5322 §3.6)."""
-    for name in SINGLE:
-        if headers.count(name) > 1:
-            raise Ambiguous("R-FROM" if name == "From" else "R-HEADERS")
 
 
 def _one_layer(state: State, headers: Headers, payload: Payload, body: int, end: int) -> Payload | None:
@@ -120,9 +115,9 @@ def _is_cms(headers: Headers, media_type: str, parameters: Mapping[str, str]) ->
         return True
     if media_type != "application/octet-stream":
         return False
-    # R-CT, RFC 8551 §3.9: application/octet-stream only with a .p7m name
+    # R-CT, RFC 8551 §3.9: application/octet-stream only with a .p7m or .p7s name
     shown = structured(headers.unfolded("Content-Disposition") or "").parameters.get("filename", "")
-    return shown.lower().endswith(".p7m") or parameters.get("name", "").lower().endswith(".p7m")
+    return any(one.lower().endswith(CMS_NAMES) for one in (shown, parameters.get("name", "")))
 
 
 def cms_layer(
@@ -138,10 +133,10 @@ def cms_layer(
     if kind in (ENVELOPED, AUTH_ENVELOPED):
         return _enveloped_layer(state, stream, pieces, authenticated=kind == AUTH_ENVELOPED)
     if kind == SIGNED and beside is not None:
-        found = signed.read_detached(stream, state.limits, state.make_file, beside)
+        found = signed.read_detached(stream, state.limits, state.make_file, beside, post_quantum=state.post_quantum)
         return signed_layer(state, found, _copied(state, beside()), 0)
     if kind == SIGNED:
-        found = signed.read_opaque(stream, state.limits, state.make_file)
+        found = signed.read_opaque(stream, state.limits, state.make_file, post_quantum=state.post_quantum)
         return signed_layer(state, found, found.content, 0)
     if kind == COMPRESSED:
         return _compressed_layer(state, stream, size)
@@ -157,9 +152,10 @@ def _enveloped_layer(state: State, stream: ber.BerStream, pieces: Pieces, *, aut
     state.last = "enveloped"
     opened = enveloped.decrypt(
         stream, lambda: state.stream(pieces), authenticated, state.keys, state.limits, state.make_file,
-        state.random_bytes, state.allow_legacy,
+        state.random_bytes, state.allow_legacy, state.post_quantum,
     )  # fmt: skip
     state.decrypted = True
+    state.weak = state.weak or opened.weak
     state.layers.append(opened.layer)
     if not opened.ours.encrypts:
         state.findings.append("R-USAGE")  # decryptable by arithmetic, but that key is not for this (R-USAGE)
@@ -192,7 +188,7 @@ def _detached_layer(state: State, payload: Payload, kind: tuple[str, Mapping[str
         stream = state.stream(lambda: iter((der,)))
         if ber.content_type(stream, state.limits) != SIGNED:
             raise Malformed("a signature part that is not SignedData")
-        return signed.read_detached(stream, state.limits, state.make_file, pieces)
+        return signed.read_detached(stream, state.limits, state.make_file, pieces, post_quantum=state.post_quantum)
 
     def as_it_is() -> Iterator[bytes]:
         return transfer.identity(file, start, end)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,18 +13,16 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
-from dcc.smime import algorithms, ber
+from dcc.smime import algorithms, ber, kem, keywrap
 from dcc.smime.certificates import CertificateParts, parts
 from dcc.smime.der import oid as der_oid
 from dcc.smime.errors import LimitPassed, Malformed, NotForUs
 from dcc.smime.keys import KeyPair
-from dcc.smime.legacywrap import TRIPLE_DES_WRAP, unwrap
 from dcc.smime.limits import Limits
 
 KINDS = {0x30: "ktri", 0xA1: "kari", 0xA2: "kekri", 0xA3: "pwri", 0xA4: "ori"}
-X25519 = "1.3.101.110"
+X25519, EC_PUBLIC_KEY = "1.3.101.110", "1.2.840.10045.2.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +36,12 @@ class OurKey:
     def encrypts(self) -> bool:
         """Whether the certificate's KeyUsage allows encryption to it; without a KeyUsage it does (R-USAGE)."""
         return _may_encrypt(self.pair.certificate)
+
+    @property
+    def weak(self) -> bool:
+        """Whether the key is below what is trusted: it opens archives only (R-ALGO)."""
+        key: Any = self.pair.key
+        return algorithms.weak_key(key.public_key())
 
     @classmethod
     def of(cls, pair: KeyPair) -> OurKey:
@@ -63,7 +68,7 @@ def _may_encrypt(certificate: bytes) -> bool:
     return usage.key_encipherment or usage.key_agreement
 
 
-def select(infos: bytes, keys: Sequence[OurKey], limits: Limits) -> Selected:
+def select(infos: bytes, keys: Sequence[OurKey], limits: Limits, *, post_quantum: bool = False) -> Selected:
     """The first recipient that is ours. Raises NotForUs (naming the kinds that were there), Malformed, LimitPassed."""
     found = ber.children(infos, ber.whole(infos, ber.SET))
     if len(found) > limits.recipient_infos:
@@ -77,9 +82,21 @@ def select(infos: bytes, keys: Sequence[OurKey], limits: Limits) -> Selected:
             selected = _key_transport(infos, info, keys, limits)
         elif kind == "kari":
             selected = _key_agreement(infos, info, keys, limits)
+        elif kind == "ori" and post_quantum:
+            selected = _encapsulation(infos, info, keys, limits)
         if selected is not None:
             return selected
     raise NotForUs(",".join(sorted(set(kinds))) or "none")
+
+
+def _encapsulation(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits: Limits) -> Selected | None:
+    found = kem.read(data, info, limits)
+    ours = None if found is None else _matching(data, found.identifier, keys)
+    if found is None or ours is None:
+        return None
+    known = algorithms.KEMS.get(found.algorithm)
+    label = found.algorithm if known is None else known.name
+    return Selected(ours, label, lambda: found.recover(ours.pair.key))
 
 
 def _matching(data: bytes, identifier: ber.Slice, keys: Sequence[OurKey]) -> OurKey | None:
@@ -88,7 +105,7 @@ def _matching(data: bytes, identifier: ber.Slice, keys: Sequence[OurKey]) -> Our
         if len(members) != 2 or members[1].tag != ber.INTEGER:
             raise Malformed("issuerAndSerialNumber")
         issuer = data[members[0].start : members[0].end]
-        serial = int.from_bytes(data[members[1].value : members[1].end], "big", signed=True)
+        serial = ber.integer(data, members[1])
         return next((k for k in keys if k.parts.serial == serial and k.parts.issuer == issuer), None)
     if identifier.tag in (0x80, 0xA0):
         value = data[identifier.value : identifier.end]
@@ -176,23 +193,34 @@ def _key_agreement(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
         fields = ber.children(data, algorithm)
         name = ber.oid(data, fields[0], limits)
         wrap = data[fields[1].start : fields[1].end] if len(fields) > 1 else b""
-        legacy = der_oid(TRIPLE_DES_WRAP) in wrap
-        originator = _originator_point(data, members[1], limits)
+        legacy = der_oid(keywrap.TRIPLE_DES_WRAP) in wrap
+        originator = _originator_point(data, members[1], ours.pair, limits)
         wrapped = data[encrypted.value : encrypted.end]
         label = (algorithms.KEY_AGREEMENTS.get(name) or algorithms.HKDF_AGREEMENTS.get(name) or (name,))[0]
         return Selected(ours, label, partial(_agree, ours.pair, name, wrap, originator, ukm, wrapped, limits), legacy)
     return None
 
 
-def _originator_point(data: bytes, originator: ber.Slice, limits: Limits) -> bytes | None:
-    """The ephemeral public key's bits, when the originator is an originatorKey (RFC 5753 §3.1.1)."""
+def _originator_point(data: bytes, originator: ber.Slice, pair: KeyPair, limits: Limits) -> bytes | None:
+    """The ephemeral public key's bits, when the originator is an originatorKey of our curve (RFC 5753 §3.1.1)."""
     inner = ber.first_slice(data, originator.value, originator.end)
     if inner.tag != 0xA1:
         return None
     members = ber.children(data, inner)
     if len(members) != 2 or members[1].tag != 0x03:
         return None
-    return data[members[1].value + 1 : members[1].end]
+    fields = ber.children(data, members[0])
+    names = [ber.oid(data, one, limits) for one in fields if one.tag == ber.OBJECT_IDENTIFIER]
+    # Parameters: absent, NULL or the curve's name; a curve spelt out could be another one of the same points.
+    if len(names) + sum(one.tag == 0x05 for one in fields[1:]) != len(fields) or len(fields) > 2:
+        return None
+    key = pair.key
+    curve = key.curve.name if isinstance(key, ec.EllipticCurvePrivateKey) else None
+    expected = EC_PUBLIC_KEY if curve else X25519
+    if names[0] != expected or any(algorithms.CURVES.get(name) != curve for name in names[1:]):
+        return None
+    bits = data[members[1].value : members[1].end]
+    return bits[1:] if bits[:1] == b"\x00" else None  # no unused bits
 
 
 def _agree(
@@ -211,8 +239,8 @@ def _agree(
             kek = HKDF(algorithms.HKDF_AGREEMENTS[name][1](), size, None, info).derive(secret)
         else:
             return None
-        return unwrap(kek, wrapped) if wrapping == TRIPLE_DES_WRAP else aes_key_unwrap(kek, wrapped)
-    except (KeyError, IndexError, ValueError, InvalidUnwrap, UnsupportedAlgorithm, Malformed, LimitPassed):
+        return keywrap.unwrap(wrapping, kek, wrapped)
+    except (KeyError, IndexError, ValueError, UnsupportedAlgorithm, Malformed, LimitPassed):
         return None
 
 

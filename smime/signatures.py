@@ -9,7 +9,7 @@ from functools import lru_cache
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from dcc.smime import algorithms, ber
@@ -20,7 +20,7 @@ UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`family`: rsa, rsa-pss, ecdsa, ed25519, dsa or unknown."""
+    """`family`: rsa, rsa-pss, ecdsa, dsa, a name of `PURE`, or unknown."""
 
     valid: bool
     weak: bool
@@ -36,6 +36,7 @@ def verify(
     attributes: bytes | None,
     digest: bytes,
     limits: Limits,
+    post_quantum: bool = False,
 ) -> Verified:
     """Verify over the signed attributes (a SET OF, DER), or over the content's digest when there are none.
 
@@ -44,6 +45,8 @@ def verify(
     fields = ber.children(algorithm, ber.whole(algorithm, ber.SEQUENCE))
     name = ber.oid(algorithm, fields[0], limits)
     family, named = algorithms.SIGNATURES.get(name, ("unknown", None))
+    if family in algorithms.POST_QUANTUM and not post_quantum:
+        return Verified(valid=False, weak=True, family=family)  # behind the switch, like an unknown one
     if certificate is None:
         return Verified(valid=False, weak=False, family=family)
     found = _public_key(certificate)
@@ -91,12 +94,11 @@ def _check(
         key.verify(signature, data, ec.ECDSA(how))
     elif isinstance(key, dsa.DSAPublicKey) and family == "dsa":
         key.verify(signature, data, how)
-    elif isinstance(key, ed25519.Ed25519PublicKey) and family == "ed25519" and attributes is not None:
-        if kind.name != "sha512":  # RFC 8419 §3.1
+    else:
+        pure = algorithms.PURE.get(family)
+        if pure is None or not isinstance(key, pure.public) or attributes is None or kind.name not in pure.digests:
             return False
         key.verify(signature, attributes)
-    else:
-        return False
     return True
 
 
@@ -120,7 +122,7 @@ def _pss(
                     raise ValueError("mask generation")
                 mask = _digest_name(data, fields[1], limits)
             elif one.tag == 0xA2:
-                salt = int.from_bytes(data[inner.value : inner.end], "big")
+                salt = ber.integer(data, inner)
     if digest != kind.name or mask != digest:
         raise ValueError("RSASSA-PSS parameters")
     return padding.PSS(padding.MGF1(kind), salt), salt <= kind.digest_size

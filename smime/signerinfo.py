@@ -36,8 +36,9 @@ class SignerInfo:
 def read(raw: bytes, limits: Limits) -> SignerInfo:
     """Slice one SignerInfo. Raises Malformed."""
     members = ber.children(raw, ber.whole(raw, ber.SEQUENCE))
-    if len(members) < 5 or members[0].tag != ber.INTEGER:
+    if len(members) < 5:
         raise Malformed("SignerInfo")
+    ber.integer(raw, members[0])
     name = ber.oid(raw, ber.children(raw, members[2])[0], limits)
     digest = algorithms.DIGESTS[name][0] if name in algorithms.DIGESTS else name
     rest = members[3:]
@@ -47,6 +48,8 @@ def read(raw: bytes, limits: Limits) -> SignerInfo:
         rest = rest[1:]
     if len(rest) < 2 or rest[0].tag != ber.SEQUENCE or rest[1].tag != ber.OCTET_STRING:
         raise Malformed("SignerInfo")
+    if [one.tag for one in rest[2:]] not in ([], [0xA1]):
+        raise Malformed("SignerInfo with something behind it")  # R-ASN1: trailing bytes
     return SignerInfo(
         members[1],
         digest,
@@ -78,7 +81,7 @@ def find_certificate(info: SignerInfo, certificates: Sequence[CertificateParts])
     if len(members) != 2:
         raise Malformed("signer identifier")
     issuer = raw[members[0].start : members[0].end]
-    serial = int.from_bytes(raw[members[1].value : members[1].end], "big", signed=True)
+    serial = ber.integer(raw, members[1])
     return next((c for c in certificates if c.serial == serial and c.issuer == issuer), None)
 
 
@@ -88,6 +91,8 @@ def check(
     digests: Mapping[str, bytes],
     certificates: Sequence[CertificateParts],
     limits: Limits,
+    *,
+    post_quantum: bool = False,
 ) -> tuple[SignatureCheck, tuple[str, ...]]:
     """Judge one signer over the content's digests; the findings name the rules that failed. Raises Malformed."""
     certificate = find_certificate(info, certificates)
@@ -117,7 +122,7 @@ def check(
         intact = False
     verified = signatures.verify(
         info.algorithm, info.signature, info.digest, None if certificate is None else certificate.der,
-        attributes=info.attributes, digest=found, limits=limits,
+        attributes=info.attributes, digest=found, limits=limits, post_quantum=post_quantum,
     )  # fmt: skip
     weak = verified.weak
     if weak or info.digest not in algorithms.TRUSTED_DIGESTS:
@@ -208,7 +213,7 @@ def _preference(attributes: Mapping[str, list[bytes]], certificates: Sequence[Ce
             members = ber.children(data, members[0])
         if len(members) == 2:
             issuer = data[members[0].start : members[0].end]
-            serial = int.from_bytes(data[members[1].value : members[1].end], "big", signed=True)
+            serial = ber.integer(data, members[1])
             return next((c.der for c in certificates if c.serial == serial and c.issuer == issuer), None)
     if choice.tag in {0x82, 0xA2}:
         value = data[choice.value : choice.end]
