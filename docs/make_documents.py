@@ -134,7 +134,8 @@ Two that differ: D2R-HLM02. T02 and R01 carry a content; without an order they f
 """
 TAIL = """
 MASQUE_PS with DESTMSSANTEPS, and INVISIBLE_PATIENT with DESTMSSANTEPAT, are refused (D2R-HLM01). A document that is filed already and
-comes again with other masks is held (D2R-MSK02): a mask is never changed in silence.
+comes again with more masks from its author is masked (D2R-MSK03), also for mails that still wait; one that would be unmasked is held
+(D2R-MSK02).
 
 A deletion names its document by TXA-13, by what the enclosed CDA replaces, by that CDA's own id, or by TXA-12, in this order. Its
 author, its depositor or the author's structure may delete (901 otherwise); the document is marked, its content is not served any
@@ -189,7 +190,7 @@ def _effect(name: str) -> str:
     if name in MASKS:
         return f"adds the mask {MASKS[name]}"
     if name == "MODIF_CONF_CODE":
-        return "a document filed already with other masks is held"
+        return "noted: masks of a document filed already are compared in any case"
     return "noted"
 
 

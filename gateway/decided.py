@@ -64,7 +64,7 @@ def _filed(services: Services, progress: Progress, filed: Filed, conn: Connectio
     )  # fmt: skip
     return Ended(
         MessageState.FILED, filed.reason, folder=filed.folder.id,
-        documents=tuple(one.id for one in (*filed.known, *documents)), new_documents=documents,
+        documents=tuple(one.id for one in (*filed.known, *documents)), new_documents=documents, masked=filed.masked,
         deliveries=tuple(deliveries),
     )  # fmt: skip
 

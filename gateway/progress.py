@@ -36,6 +36,7 @@ class Ended:
     receipt: tuple[str, DeliveryState] | None = None  # (delivery, the state that a report tells)
     retry_at: datetime | None = None
     deleted: str | None = None  # Document.id to mark deleted
+    masked: tuple[Document, ...] = ()  # documents whose confidentiality changes to what these say
     changes: tuple[Change, ...] = ()  # what a person asked for
 
     @property
@@ -73,6 +74,7 @@ class Progress:
     mail_message_id: str | None = None
     replay_key: str | None = None
     stages: list[StageTiming] = field(default_factory=list)
+    uncommitted_ms: float = 0.0  # spent in stages that are not committed yet
     clear: bool = False  # the mail came without encryption: its original must not stay in clear
 
     @classmethod

@@ -60,6 +60,8 @@ def _write_documents(conn: Connection, ended: Ended) -> None:
         documents.add_document(conn, document)
         if document.supersedes is not None and not documents.mark(conn, document.supersedes, DocumentStatus.SUPERSEDED):
             raise LostRaceError("the document to replace is not current any more")
+    for document in ended.masked:
+        documents.set_confidentiality(conn, document.id, document.confidentiality)
     if ended.deleted is not None and not documents.mark(conn, ended.deleted, DocumentStatus.DELETED):
         raise LostRaceError("the document to delete is not current any more")
 

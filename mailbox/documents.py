@@ -69,6 +69,11 @@ def mark(conn: Connection, document_id: str, status: DocumentStatus) -> bool:
     return done.rowcount == 1
 
 
+def set_confidentiality(conn: Connection, document_id: str, codes: Sequence[str]) -> None:
+    """Replace the confidentiality codes of a document; mails that wait are checked against them when they are sent."""
+    conn.execute(update(table).where(table.c.id == document_id).values(confidentiality=pack(list(codes))))
+
+
 def blob_refs(conn: Connection) -> Iterable[BlobRef]:
     """Every blob that a part names, for backup and clean-up."""
     for row in conn.execute(select(parts)):

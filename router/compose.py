@@ -21,7 +21,7 @@ from dcc.smime.segments import Body
 from dcc.templates.render import Rendered, render
 
 LABEL_LENGTH = 40  # ECO.2.1.3
-ALREADY = "D2R-DUP00"
+ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
 # Mails about requests of people; an answer to the first goes back to the address of registrations
 REGISTRATION = "registration"
 ASKED = frozenset({
@@ -248,7 +248,7 @@ def _context(
         "documents": [_shown(one) for one in found],
         "sealed": sealed,
         "why": why or code,
-        "already": code == ALREADY,
+        "already": code in ALREADY,
         "without_mandate": parameters.get("without_mandate"),
         "message": delivery.message,
         "code": code,

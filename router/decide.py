@@ -121,7 +121,8 @@ def _file(
         deposit=deposit,
         new=resolved.new,
         known=resolved.known,
-        reason=None if resolved.new else reason("D2R-DUP00"),
+        masked=resolved.masked,
+        reason=None if resolved.new else reason("D2R-MSK03" if resolved.masked else "D2R-DUP00"),
         evidence=tuple(evidence),
     )
 

@@ -28,6 +28,7 @@ class Filed:
     deposit: Deposit
     new: tuple[PlannedDocument, ...]
     known: tuple[Document, ...] = ()
+    masked: tuple[Document, ...] = ()  # known ones as they are from now on: the author hides them from more people
     reason: Reason | None = None  # D2R-DUP00 when nothing is new
     evidence: tuple[tuple[str, str], ...] = ()  # what each check rested on (I9)
 

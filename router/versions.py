@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -20,7 +20,8 @@ class Resolved:
 
     new: tuple[PlannedDocument, ...]
     known: tuple[Document, ...]
-    masks_differ: bool = False  # a document already there comes again with other masks: for a person
+    masked: tuple[Document, ...] = ()  # already there, with the masks that its author adds now
+    masks_differ: bool = False  # already there, with masks that this deposit would lift: for a person
 
 
 def resolve(
@@ -47,11 +48,19 @@ def resolve(
             return why
         new.append(PlannedDocument(one, supersedes=replaced))
     asked = {one.unique_id: _masks(one.confidentiality) for one in deposited}
-    return Resolved(tuple(new), tuple(known), any(asked[one.unique_id] != _masks(one.confidentiality) for one in known))
+    masked = [
+        replace(one, confidentiality=(*one.confidentiality, *sorted(more)))
+        for one in known
+        if (more := asked[one.unique_id] - _masks(one.confidentiality))
+    ]
+    lifted = any(_masks(one.confidentiality) - asked[one.unique_id] for one in known)
+    if not all(may_change(one, account, sender) for one in masked):
+        return reason("901")
+    return Resolved(tuple(new), tuple(known), tuple(masked), lifted)
 
 
 def _masks(codes: tuple[str, ...]) -> frozenset[str]:
-    """JDV_J08: the marks that hide a document from somebody."""
+    """JDV_J08: the marks that hide a document from somebody; hiding more is obeyed, showing again is for a person."""
     return oids.MASK_CODES & set(codes)
 
 

@@ -139,6 +139,32 @@ def test_case_36_masked_by_hl7(desk: Desk) -> None:
     assert set(desk.deliveries(message)) == {DR_A}
 
 
+def test_case_36_masked_afterwards(desk: Desk) -> None:
+    """Case 36: its author masks a document that is filed already: reports that still wait are withheld (D2R-MSK01)."""
+    cda = desk.cda()
+    first = desk.deposit(cda)
+    again = desk.deposit(cda, masks=("MASQUE_PS",))
+    assert end(again) == ("filed", "D2R-MSK03")
+    assert again.documents == first.documents
+    assert desk.told(again) == ("acknowledgement", "D2R-MSK03")
+    assert "MASQUE_PS" in desk.documents()[0].confidentiality
+    desk.announce()
+    report = desk.deliveries(first)[DR_B]
+    assert (report.state.value, report.reason) == ("withheld", "D2R-MSK01")
+
+
+def test_acknowledgement_of_an_hl7_message_beside_a_receipt(desk: Desk) -> None:
+    """A receipt that was asked for and the application's acknowledgement come in one sealed mail (RFC 6522 §3)."""
+    made = Hl7([("34794-8", "XML", desk.cda())])
+    message = desk.send(desk.entity(("message.hl7", HL7, made.data())), receipt=True)
+    assert end(message) == ("filed", None)
+    outer, inner = desk.mail_to(DR_A, message)
+    kinds = [one.get_content_type() for one in inner.walk()]
+    assert kinds == ["multipart/report", "text/plain", "message/disposition-notification", "text/plain", HL7]
+    assert b"MSA|AA|MSG015\r" in _ack(inner)
+    assert "MSG015" not in str(outer)
+
+
 @pytest.mark.parametrize("masks", [("INVISIBLE_PATIENT",), ()])
 def test_case_37_never_to_the_patient(desk: Desk, masks: tuple[str, ...]) -> None:
     """Case 37: INVISIBLE_PATIENT: no mail to the patient's address, whatever the recipients named; nor to any other."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from dcc.mailbox import documents as store
 from dcc.mailbox.schema import patients
 from dcc.router.decision import Filed
 from dcc.router.distribute import receipt_parameters
@@ -170,13 +171,19 @@ def test_two_messages_in_one_mail(kit: Any) -> None:
     assert code_of(kit.decide(found)) == ("Refused", "D2R-HLM05")
 
 
-def test_masks_that_change_wait_for_a_person(kit: Any) -> None:
-    """The same document again with another mask is not silently "déjà intégré"."""
+def test_masks_of_a_document_already_filed(kit: Any, people_of: Any) -> None:
+    """The same document again: a mask that its author adds is obeyed, one that it would lift waits for a person."""
     cda = kit.cda(unique_id="2.25.5")
     kit.settle(kit.decide(read(kit, Hl7([("34794-8", "XML", cda)]))))
     again = Hl7([("34794-8", "XML", cda)], flags={"MASQUE_PS": "Y", "MODIF_CONF_CODE": "Y"})
-    assert code_of(kit.decide(read(kit, again))) == ("Held", "D2R-MSK02")
-    assert code_of(kit.decide(read(kit, Hl7([("34794-8", "XML", cda)])))) == ("Filed", "D2R-DUP00")
+    decision = kit.decide(read(kit, again))
+    assert code_of(decision) == ("Filed", "D2R-MSK03")
+    (masked,) = decision.masked
+    assert masked.confidentiality == ("N", "MASQUE_PS")
+    assert code_of(kit.decide(read(kit, again), of=people_of["drb"])) == ("Refused", "901")
+    kit.write(lambda conn: store.set_confidentiality(conn, masked.id, masked.confidentiality))
+    assert code_of(kit.decide(read(kit, again))) == ("Filed", "D2R-DUP00")
+    assert code_of(kit.decide(read(kit, Hl7([("34794-8", "XML", cda)])))) == ("Held", "D2R-MSK02")
 
 
 def test_samples(kit: Any, shared: Path) -> None:
