@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from dcc.gateway import pipeline
 from dcc.gateway.held import release_held
 from dcc.gateway.pipeline import Pipeline
 from dcc.gateway.services import Services, open_services
@@ -124,11 +125,15 @@ def test_failing_stage_is_tried_then_held(rooms: Rooms) -> None:
     once(rooms, message_id)
 
 
+@pytest.mark.parametrize("each_stage", [False, True])
 @pytest.mark.parametrize("committed", [False, True])
-def test_store_fails_at_any_moment(rooms: Rooms, committed: bool) -> None:
+def test_store_fails_at_any_moment(
+    rooms: Rooms, committed: bool, each_stage: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whichever transaction fails, and whether or not it took effect, the message ends once, without waiting for a
-    lease once the store is back (I1).
+    lease once the store is back (I1); with a commit after each stage, and with quick stages together (decision 0010).
     """
+    monkeypatch.setattr(pipeline, "QUICK_MS", 0.0 if each_stage else 1e9)
     number, failed = 0, True
     while failed:
         number += 1
@@ -147,7 +152,7 @@ def test_store_fails_at_any_moment(rooms: Rooms, committed: bool) -> None:
         rooms.work()
         assert rooms.message(message_id).state is MessageState.FILED
         assert filed(rooms) == number
-    assert number > 4
+    assert number > (4 if each_stage else 1)
     assert len(rooms.audited("gateway:message:filed")) == number
     assert len(rooms.deliveries()) == 7 * number
 
