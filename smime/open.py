@@ -15,8 +15,6 @@ from dcc.smime.limits import Limits
 from dcc.smime.recipients import OurKey
 from dcc.smime.verdict import Opened, Problem
 
-LEGACY_CIPHERS = ("des-ede3-cbc", "rc2-cbc")
-
 
 def open_message(
     source: BinaryIO,
@@ -26,13 +24,16 @@ def open_message(
     random_bytes: Callable[[int], bytes] = os.urandom,
     workdir: Path | None = None,
     allow_legacy: bool = False,
+    post_quantum: bool = False,
 ) -> Opened:
     """Open a whole mail from a seekable file. Never raises on hostile input; OSError where the disk fails.
 
     `content` is set only when the innermost layer was signed and every signature is intact and valid (R-AUTH).
+    `allow_legacy` opens archives (3DES, RC2, RSA keys below 2048 bits), which are then weak, never more; `post_quantum`
+    knows ML-KEM and ML-DSA.
     Close the result when its content is no longer needed.
     """
-    state = _state(keys, limits, random_bytes, workdir, allow_legacy)
+    state = _state(keys, limits, random_bytes, workdir, allow_legacy, post_quantum)
     return _run(state, source, lambda size: walk(state, Payload(source, 0, size)))
 
 
@@ -44,13 +45,14 @@ def open_cms(
     random_bytes: Callable[[int], bytes] = os.urandom,
     workdir: Path | None = None,
     allow_legacy: bool = False,
+    post_quantum: bool = False,
     detached_content: BinaryIO | None = None,
 ) -> Opened:
     """Open a CMS structure that stands alone (.p7m, .p7s, .cms in DER, BER or PEM), as `open_message` does a mail.
 
     `detached_content`: what a detached signature covers, octet for octet.
     """
-    state = _state(keys, limits, random_bytes, workdir, allow_legacy)
+    state = _state(keys, limits, random_bytes, workdir, allow_legacy, post_quantum)
 
     def inside(size: int) -> None:
         beside = None if detached_content is None else _octets_of(detached_content)
@@ -68,16 +70,18 @@ def open_any(
     random_bytes: Callable[[int], bytes] = os.urandom,
     workdir: Path | None = None,
     allow_legacy: bool = False,
+    post_quantum: bool = False,
     detached_content: BinaryIO | None = None,
 ) -> Opened:
     """Open a file given by a person: a mail, or a CMS structure alone."""
     if detached_content is None and not bare.is_bare(source):
         return open_message(
-            source, keys=keys, limits=limits, random_bytes=random_bytes, workdir=workdir, allow_legacy=allow_legacy
-        )
+            source, keys=keys, limits=limits, random_bytes=random_bytes, workdir=workdir, allow_legacy=allow_legacy,
+            post_quantum=post_quantum,
+        )  # fmt: skip
     return open_cms(
         source, keys=keys, limits=limits, random_bytes=random_bytes, workdir=workdir, allow_legacy=allow_legacy,
-        detached_content=detached_content,
+        post_quantum=post_quantum, detached_content=detached_content,
     )  # fmt: skip
 
 
@@ -93,8 +97,10 @@ def _state(
     random_bytes: Callable[[int], bytes],
     workdir: Path | None,
     allow_legacy: bool,
+    post_quantum: bool,
 ) -> State:
-    return State([OurKey.of(pair) for pair in keys], limits or Limits(), random_bytes, workdir, allow_legacy)
+    ours = [OurKey.of(pair) for pair in keys]
+    return State(ours, limits or Limits(), random_bytes, workdir, allow_legacy, post_quantum)
 
 
 def _run(state: State, source: BinaryIO, inside: Callable[[int], None]) -> Opened:
@@ -149,15 +155,14 @@ def _conclude(state: State, problem: Problem | None, detail: str | None) -> Open
     # An encrypted payload that holds no signature is not signed, whatever was signed around it (R-ROOT, R-AUTH).
     is_signed = state.last == "signed" and bool(state.signers)
     good = is_signed and all(one.good for one in state.signers) and state.outer_signatures_good
-    legacy = any(layer.algorithms.get("content") in LEGACY_CIPHERS for layer in state.layers)
-    if legacy:
+    if state.weak:
         state.findings.append("R-ALGO")
     if problem is None:
         if not is_signed:
             problem = Problem.NOT_SIGNED
         elif not good:
             problem = Problem.NOT_INTACT
-        elif legacy or any(one.weak for one in state.signers):
+        elif state.weak or any(one.weak for one in state.signers):
             problem = Problem.WEAK
     intact = good and problem in (None, Problem.WEAK)
     return Opened(

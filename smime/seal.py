@@ -31,6 +31,8 @@ class Profile:
     pss: bool = False
     detached: bool = True
     header_protection: Literal["rfc9788", "wrapped", "none"] = "rfc9788"
+    bound_key: bool = False  # the content key bound to its algorithm, for peers that know RFC 9709
+    post_quantum: bool = False  # ML-KEM recipients and ML-DSA signers; no client that we know reads them
     extra_certificates: tuple[bytes, ...] = ()  # enclosed; the first is announced as the encryption certificate
 
 

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from dcc.smime import der
-from dcc.smime.algorithms import weak_key
+from dcc.smime import algorithms, der, kem
 from dcc.smime.certificates import parts
+from dcc.smime.enveloped import content_key_derived
 from dcc.smime.errors import SmimeError, Unsupported
 from dcc.smime.recipients import shared_info
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dcc.smime.seal import Profile
 
 DATA = "1.2.840.113549.1.7.1"
+VERSIONS = {0xA1: 2, 0xA4: 3}  # of EnvelopedData by its recipients; 0 for RSA alone (RFC 5652 §6.1)
 CIPHERS = {
     "aes128-cbc": ("2.16.840.1.101.3.4.1.2", 16),
     "aes256-cbc": ("2.16.840.1.101.3.4.1.42", 32),
@@ -41,12 +42,15 @@ ECDH_HKDF_SHA256 = "1.2.840.113549.1.9.16.3.19"
 SHA256 = "2.16.840.1.101.3.4.2.1"
 
 
+KEM_KEYS = tuple(one.public for one in algorithms.KEMS.values())
+
+
 class UnusableRecipient(SmimeError):
     """The certificate cannot receive encrypted mail: usage, dates or kind of key (R-USAGE)."""
 
 
 class MixedRecipients(SmimeError):
-    """RSA and elliptic-curve recipients in one message: some clients read none of it (facts: interoperability)."""
+    """Recipients with keys of different kinds in one message: some clients read none of it (facts: interoperability)."""
 
 
 def enveloped(
@@ -61,9 +65,15 @@ def enveloped(
     name, key_size = CIPHERS[profile.cipher]
     key = random_bytes(key_size)
     infos = _recipient_infos(recipients, key, profile, at)
-    if profile.cipher.endswith("gcm"):
-        return _gcm(chunks, size, infos, name, key, random_bytes)
-    return _cbc(chunks, size, infos, name, key, random_bytes)
+    write = _gcm if profile.cipher.endswith("gcm") else _cbc
+    return write(chunks, size, infos, name, key, random_bytes, profile.bound_key)
+
+
+def _bound(algorithm: bytes, key: bytes, bound: bool) -> tuple[bytes, bytes]:
+    """The algorithm to write and the key to use; when bound, the key is worth nothing under another algorithm."""
+    if not bound:
+        return algorithm, key
+    return der.algorithm(algorithms.CEK_HKDF_SHA256, algorithm), content_key_derived(key, algorithm)
 
 
 def _heads(kind: str, infos: bytes, algorithm: bytes, octets: int, version: int, after: int) -> bytes:
@@ -79,12 +89,19 @@ def _heads(kind: str, infos: bytes, algorithm: bytes, octets: int, version: int,
 
 
 def _cbc(
-    chunks: Iterator[bytes], size: int, infos: bytes, name: str, key: bytes, random_bytes: Callable[[int], bytes]
+    chunks: Iterator[bytes],
+    size: int,
+    infos: bytes,
+    name: str,
+    key: bytes,
+    random_bytes: Callable[[int], bytes],
+    bound: bool,
 ) -> Iterator[bytes]:
     vector = random_bytes(16)
     octets = (size // 16 + 1) * 16
     algorithm = der.algorithm(name, der.octets(vector))
-    version = 2 if infos[_first(infos)] == 0xA1 else 0  # RFC 5652 §6.1
+    algorithm, key = _bound(algorithm, key, bound)
+    version = VERSIONS.get(infos[_first(infos)], 0)
     yield _heads("1.2.840.113549.1.7.3", infos, algorithm, octets, version, 0)
     context = Cipher(AES(key), CBC(vector)).encryptor()
     buffer = bytearray((1 << 17) + 32)
@@ -108,10 +125,17 @@ def _first(infos: bytes) -> int:
 
 
 def _gcm(
-    chunks: Iterator[bytes], size: int, infos: bytes, name: str, key: bytes, random_bytes: Callable[[int], bytes]
+    chunks: Iterator[bytes],
+    size: int,
+    infos: bytes,
+    name: str,
+    key: bytes,
+    random_bytes: Callable[[int], bytes],
+    bound: bool,
 ) -> Iterator[bytes]:
     nonce = random_bytes(12)
     algorithm = der.algorithm(name, der.sequence(der.octets(nonce), der.integer(16)))
+    algorithm, key = _bound(algorithm, key, bound)
     yield _heads("1.2.840.113549.1.9.16.1.23", infos, algorithm, size, 0, 18)
     context = Cipher(AES(key), GCM(nonce)).encryptor()
     seen = 0
@@ -134,23 +158,26 @@ def _recipient_infos(recipients: Sequence[bytes], key: bytes, profile: Profile, 
         elif isinstance(public, ec.EllipticCurvePublicKey | x25519.X25519PublicKey):
             kinds.add("ec")
             made.append(_agreement(certificate, public, key))
+        elif profile.post_quantum and isinstance(public, KEM_KEYS):
+            kinds.add("kem")
+            made.append(kem.recipient_info(_identifier(certificate), public, key))
         else:
             raise Unsupported("recipient key")
     if len(kinds) > 1:
-        raise MixedRecipients("seal one message for RSA recipients and another for the others")
+        raise MixedRecipients("seal one message for each kind of recipient key")
     return der.set_of(*made)
 
 
 def _usable(certificate: bytes, at: datetime) -> object:
-    """R-USAGE: keyEncipherment (RSA) or keyAgreement (EC), a key that is not weak, and dates that cover `at`."""
+    """R-USAGE: keyEncipherment (RSA, ML-KEM) or keyAgreement (EC), a key that is not weak, and dates that cover `at`."""
     reader = _reader(certificate)
     if not reader.not_before <= at <= reader.not_after:
         raise UnusableRecipient("certificate outside its dates")
-    if weak_key(reader.public) and not isinstance(reader.public, x25519.X25519PublicKey):
+    if algorithms.weak_key(reader.public):
         raise UnusableRecipient("the certificate's key is too weak (R-ALGO)")
     if reader.usage is not None:
-        is_rsa = isinstance(reader.public, rsa.RSAPublicKey)
-        if not (reader.usage.key_encipherment if is_rsa else reader.usage.key_agreement):
+        enciphers = isinstance(reader.public, (rsa.RSAPublicKey, *KEM_KEYS))  # RFC 8550 §4.4.2, RFC 9935 §5
+        if not (reader.usage.key_encipherment if enciphers else reader.usage.key_agreement):
             raise UnusableRecipient("certificate not made for encryption")
     return reader.public
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from dcc.smime import der
-from dcc.smime.algorithms import HASHES
+from dcc.smime.algorithms import HASHES, POST_QUANTUM, PURE
 from dcc.smime.certificates import parts
 from dcc.smime.errors import SmimeError, Unsupported
 from dcc.smime.segments import Body, body_chunks, body_size
@@ -30,6 +30,7 @@ DIGEST_OIDS = {
     "sha256": "2.16.840.1.101.3.4.2.1", "sha384": "2.16.840.1.101.3.4.2.2", "sha512": "2.16.840.1.101.3.4.2.3",
 }  # fmt: skip
 ECDSA_OIDS = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3", "sha512": "1.2.840.10045.4.3.4"}
+PURE_KEYS = tuple(one.public for one in PURE.values())
 MICALG = {"sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
 # What we can read, best first (RFC 8551 §2.5.2)
 CAPABILITIES = (
@@ -59,6 +60,8 @@ class SignedWriter:
 
     def __post_init__(self) -> None:
         signer, profile = self.signer, self.profile
+        if signer.family in POST_QUANTUM and not profile.post_quantum:
+            raise Unsupported(f"{signer.family} is behind the switch")
         self._always = _always(
             signer.certificate, signer.chain, signer.family, profile.extra_certificates, profile.digest, profile.pss
         )
@@ -207,8 +210,10 @@ class SignedWriter:
                 key.verify(signature, attributes, pss if self.profile.pss else padding.PKCS1v15(), kind)
             elif isinstance(key, ec.EllipticCurvePublicKey):
                 key.verify(signature, attributes, ec.ECDSA(kind))
-            elif isinstance(key, ed25519.Ed25519PublicKey):
+            elif isinstance(key, PURE_KEYS):
                 key.verify(signature, attributes)
+            else:
+                raise NotVerified("a certificate's key that cannot verify")
         except InvalidSignature as error:
             raise NotVerified("the key does not belong to the certificate") from error
 
@@ -256,10 +261,10 @@ def _signature_algorithm(family: str, digest: str, pss: bool) -> bytes:
     name = DIGEST_OIDS[digest]
     if family == "ecdsa":
         return der.algorithm(ECDSA_OIDS[digest])
-    if family == "ed25519":
-        if digest != "sha512":
-            raise Unsupported("Ed25519 signs with SHA-512 (RFC 8419 §3.1)")
-        return der.algorithm("1.3.101.112")
+    if family in PURE:
+        if digest not in PURE[family].digests:
+            raise Unsupported(f"{family} with {digest} (RFC 8419 §3.1, RFC 9882 §3.3)")
+        return der.algorithm(PURE[family].identifier)
     if pss:
         salt = hashlib.new(digest).digest_size
         mask = der.algorithm("1.2.840.113549.1.1.8", der.algorithm(name))

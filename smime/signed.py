@@ -64,18 +64,25 @@ class _Skeleton:
     infos: tuple[bytes, ...] = ()
 
 
-def read_opaque(stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile]) -> SignedLayer:
+def read_opaque(
+    stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile], *, post_quantum: bool = False
+) -> SignedLayer:
     """SignedData that encloses its content; the stream stands behind the contentType. Raises Malformed, LimitPassed."""
     found = _walk(stream, limits, make_file)
     if found.content is None or found.digests is None:
         if found.infos:
             raise Malformed("no content in the SignedData")
-        return _judge(found, Digests(()), limits, None)  # certificates only: not signed
-    return _judge(found, found.digests, limits, found.content)
+        return _judge(found, Digests(()), limits, None, post_quantum)  # certificates only: not signed
+    return _judge(found, found.digests, limits, found.content, post_quantum)
 
 
 def read_detached(
-    stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile], content: Callable[[], Iterator[bytes]]
+    stream: ber.BerStream,
+    limits: Limits,
+    make_file: Callable[[], WorkFile],
+    content: Callable[[], Iterator[bytes]],
+    *,
+    post_quantum: bool = False,
 ) -> SignedLayer:
     """SignedData beside its content, likewise. Raises Ambiguous(R-ECONTENT) when it encloses one too."""
     found = _walk(stream, limits, make_file)
@@ -85,7 +92,7 @@ def read_detached(
     digests = Digests(found.names)
     for piece in content():
         digests.update(piece)
-    return _judge(found, digests, limits, None)
+    return _judge(found, digests, limits, None, post_quantum)
 
 
 def _walk(stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile]) -> _Skeleton:
@@ -148,14 +155,18 @@ def _certificates(data: bytes, limits: Limits) -> Iterator[CertificateParts]:
             yield parts(data[one.start : one.end])
 
 
-def _judge(found: _Skeleton, hashed: Digests, limits: Limits, content: WorkFile | None) -> SignedLayer:
+def _judge(
+    found: _Skeleton, hashed: Digests, limits: Limits, content: WorkFile | None, post_quantum: bool
+) -> SignedLayer:
     signers: list[SignatureCheck] = []
     findings: list[str] = []
     digests = hashed.values()
     disguised = signerinfo.is_attributes(hashed.head)
     for raw in found.infos:
         info = signerinfo.read(raw, limits)
-        one, failed = signerinfo.check(info, found.content_type, digests, found.certificates, limits)
+        one, failed = signerinfo.check(
+            info, found.content_type, digests, found.certificates, limits, post_quantum=post_quantum
+        )
         if info.digest not in found.names:  # RFC 5652 §5.1: listed, so that one pass is enough
             one, failed = replace(one, intact=False), (*failed, "R-ATTRS")
         if disguised and info.attributes is None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from dcc.smime.algorithms import HASHES
+from dcc.smime.algorithms import HASHES, PURE
 from dcc.smime.errors import Unsupported
 from dcc.smime.keys import KeyPair
 
 
 class Signer(Protocol):
-    """A signing key and its certificate. `family`: "rsa", "ecdsa" or "ed25519"."""
+    """A signing key and its certificate. `family`: "rsa", "ecdsa" or a name of `PURE`."""
 
     @property
     def certificate(self) -> bytes: ...
@@ -29,6 +29,12 @@ class Signer(Protocol):
 
     def sign(self, data: bytes, digest: str, pss: bool) -> bytes:
         """The signature over `data`, hashed with `digest`; RSASSA-PSS (salt as long as the hash) when `pss`."""
+
+
+class PureKey(Protocol):
+    """A private key that signs the octets themselves."""
+
+    def sign(self, data: bytes, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ class KeySigner:
             return (key.key_size + 7) // 8
         if isinstance(key, ec.EllipticCurvePrivateKey):
             return 2 * ((key.key_size + 7) // 8) + 9
-        return 64
+        return PURE[self.family].size
 
     def sign(self, data: bytes, digest: str, pss: bool) -> bytes:
         key = self.pair.key
@@ -66,9 +72,8 @@ class KeySigner:
             return key.sign(data, scheme, kind)
         if isinstance(key, ec.EllipticCurvePrivateKey):
             return key.sign(data, ec.ECDSA(kind))
-        if isinstance(key, ed25519.Ed25519PrivateKey):
-            return key.sign(data)
-        raise Unsupported("signing key")
+        _family(key)  # one of PURE, or Unsupported
+        return cast("PureKey", key).sign(data)
 
 
 def _family(key: PrivateKeyTypes) -> str:
@@ -76,8 +81,10 @@ def _family(key: PrivateKeyTypes) -> str:
         return "rsa"
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return "ecdsa"
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return "ed25519"
+    public = cast("Any", key).public_key()
+    for name, pure in PURE.items():
+        if isinstance(public, pure.public):
+            return name
     raise Unsupported("signing key")
 
 

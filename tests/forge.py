@@ -11,14 +11,20 @@ from datetime import datetime
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, x25519
 from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM, AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CBC, GCM
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
+from cryptography.hazmat.primitives.keywrap import aes_key_wrap
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from dcc.smime import der
 from dcc.smime.certificates import parts
 from dcc.smime.keys import KeyPair
+from dcc.smime.recipients import shared_info
 from throwaway import ENCRYPT, NOW, pair
 
 DATA, SIGNED, ENVELOPED = "1.2.840.113549.1.7.1", "1.2.840.113549.1.7.2", "1.2.840.113549.1.7.3"
@@ -34,6 +40,9 @@ ECDSA = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3", "sha5
 ED25519 = "1.3.101.112"
 CBC_OIDS = {16: "2.16.840.1.101.3.4.1.2", 24: "2.16.840.1.101.3.4.1.22", 32: "2.16.840.1.101.3.4.1.42"}
 GCM_OIDS = {16: "2.16.840.1.101.3.4.1.6", 24: "2.16.840.1.101.3.4.1.26", 32: "2.16.840.1.101.3.4.1.46"}
+
+CCM_OIDS = {16: "2.16.840.1.101.3.4.1.7", 24: "2.16.840.1.101.3.4.1.27", 32: "2.16.840.1.101.3.4.1.47"}
+CHACHA20_POLY1305, CEK_HKDF = "1.2.840.113549.1.9.16.3.18", "1.2.840.113549.1.9.16.3.31"
 
 
 def ber(tag: int, *parts: bytes) -> bytes:
@@ -186,6 +195,45 @@ def key_transport(
     return der.sequence(der.integer(2 if by_key_identifier else 0), who, algorithm, der.octets(value))
 
 
+def agreement(
+    cek: bytes,
+    to: KeyPair,
+    name: str,
+    digest: hashes.HashAlgorithm,
+    ukm: bytes | None = None,
+    *,
+    parameters: bytes = b"",
+    unused_bits: int = 0,
+) -> bytes:
+    """KeyAgreeRecipientInfo with an ephemeral key and AES-256 key wrap (RFC 5753 §3.1, RFC 8418)."""
+    cut = parts(to.certificate)
+    key: Any = to.key
+    if isinstance(key, x25519.X25519PrivateKey):
+        ephemeral: Any = x25519.X25519PrivateKey.generate()
+        secret = ephemeral.exchange(key.public_key())
+        point = ephemeral.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        kind = der.algorithm("1.3.101.110")
+    else:
+        ephemeral = ec.generate_private_key(key.curve)
+        secret = ephemeral.exchange(ec.ECDH(), key.public_key())
+        point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        kind = der.algorithm("1.2.840.10045.2.1", parameters)
+    wrap = der.algorithm("2.16.840.1.101.3.4.1.45")
+    info = shared_info(wrap, ukm, 32)
+    hkdf = name.startswith("1.2.840.113549.1.9.16.3.")
+    kek = HKDF(digest, 32, None, info).derive(secret) if hkdf else X963KDF(digest, 32, info).derive(secret)
+    return der.tlv(
+        0xA1,
+        der.integer(3),
+        der.tlv(0xA0, der.tlv(0xA1, kind, der.tlv(0x03, bytes([unused_bits]) + point))),
+        b"" if ukm is None else der.tlv(0xA1, der.octets(ukm)),
+        der.algorithm(name, wrap),
+        der.sequence(
+            der.sequence(der.sequence(cut.issuer, der.integer(cut.serial)), der.octets(aes_key_wrap(kek, cek)))
+        ),
+    )
+
+
 def enveloped_data(
     content: bytes,
     infos: Sequence[bytes] | None = None,
@@ -221,15 +269,26 @@ def auth_enveloped_data(
     tag_size: int = 16,
     nonce: bytes = bytes(range(12)),
     chunk: int = 0,
+    mode: str = "gcm",
+    bound: bool = False,
 ) -> bytes:
-    """A ContentInfo holding AuthEnvelopedData under AES-GCM (RFC 5083, RFC 5084); `spoil` is XORed into the tag."""
+    """A ContentInfo holding AuthEnvelopedData (RFC 5083, RFC 5084, RFC 8103); `spoil` is XORed into the tag.
+
+    `bound`: the content key bound to its algorithm (RFC 9709).
+    """
     key = os.urandom(32) if cek is None else cek
     who = [key_transport(key, pair("rsa", ENCRYPT, "reader"))] if infos is None else infos
-    encryptor = Cipher(AES(key), GCM(nonce)).encryptor()
-    encryptor.authenticate_additional_data(der.tlv(0x31, attributes) if attributes else b"")
-    hidden = encryptor.update(content) + encryptor.finalize()
-    tag = bytes([encryptor.tag[0] ^ spoil]) + encryptor.tag[1:tag_size]
-    name = der.algorithm(GCM_OIDS[len(key)], der.sequence(der.octets(nonce), der.integer(tag_size)))
+    parameters = der.sequence(der.octets(nonce), der.integer(tag_size))
+    if mode == "chacha20":
+        name = der.algorithm(CHACHA20_POLY1305, der.octets(nonce))
+    else:
+        name = der.algorithm((GCM_OIDS if mode == "gcm" else CCM_OIDS)[len(key)], parameters)
+    if bound:
+        key = HKDF(hashes.SHA256(), len(key), b"The Cryptographic Message Syntax", name).derive(key)
+        name = der.algorithm(CEK_HKDF, name)
+    engine = {"gcm": AESGCM, "ccm": AESCCM, "chacha20": ChaCha20Poly1305}[mode](key)
+    both = engine.encrypt(nonce, content, der.tlv(0x31, attributes) if attributes else None)
+    hidden, tag = both[:-16], bytes([both[-16] ^ spoil]) + both[-15:][: tag_size - 1]
     inner = segments(0xA0, hidden, chunk) if chunk else der.tlv(0x80, hidden)
     body = der.sequence(
         der.integer(0),

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -43,6 +43,14 @@ FIELDS = (
 )
 SIGN = "sign"
 ENCRYPT = "encrypt"
+GENERATED: dict[str, Any] = {
+    "ed25519": ed25519.Ed25519PrivateKey,
+    "x25519": x25519.X25519PrivateKey,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey,
+    "ml-kem-768": mlkem.MLKEM768PrivateKey,
+    "ml-kem-1024": mlkem.MLKEM1024PrivateKey,
+}
 
 
 def seeded(seed: int = 1) -> Callable[[int], bytes]:
@@ -58,10 +66,8 @@ def _key(kind: str, owner: str) -> Any:
         return rsa.generate_private_key(65537, 2048)
     if kind == "rsa-1024":
         return rsa.generate_private_key(65537, 1024)
-    if kind == "ed25519":
-        return ed25519.Ed25519PrivateKey.generate()
-    if kind == "x25519":
-        return x25519.X25519PrivateKey.generate()
+    if kind in GENERATED:
+        return GENERATED[kind].generate()
     curve = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}[kind]
     return ec.generate_private_key(curve)
 
@@ -125,7 +131,8 @@ def _pair(kind: str, use: str, who: str, start_days: int) -> KeyPair:
     if use == SIGN:
         usage = _usage(digital_signature=True, content_commitment=True)
     else:
-        usage = _usage(key_encipherment=kind.startswith("rsa"), key_agreement=not kind.startswith("rsa"))
+        enciphers = kind.startswith(("rsa", "ml-kem"))
+        usage = _usage(key_encipherment=enciphers, key_agreement=not enciphers)
     certificate = (
         _builder(f"{who} {kind} {use}", _name("AC ESSAI"), key.public_key(), timedelta(days=start_days))
         .add_extension(usage, critical=True)

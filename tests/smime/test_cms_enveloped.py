@@ -9,20 +9,14 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, x25519
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
-from cryptography.hazmat.primitives.keywrap import aes_key_wrap
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import x25519
 
 import forge
 from dcc.smime import der
-from dcc.smime.certificates import parts
 from dcc.smime.keys import KeyPair
 from dcc.smime.limits import Limits
-from dcc.smime.recipients import shared_info
 from dcc.smime.verdict import Opened, Problem
-from forge import auth_enveloped_data, enveloped_data, key_transport, signed_data
+from forge import agreement, auth_enveloped_data, enveloped_data, key_transport, signed_data
 from throwaway import ENCRYPT, ENTITY, multipart, pair, part
 
 Open = Callable[..., Opened]
@@ -78,36 +72,6 @@ def test_recipient_by_key_identifier_among_others(open_cms_part: Open, reader: K
         key_transport(cek, reader, by_key_identifier=True),
     ]
     assert open_cms_part(enveloped_data(SIGNED_MAIL, infos, cek=cek)).problem is None
-
-
-def agreement(cek: bytes, to: KeyPair, name: str, digest: hashes.HashAlgorithm, ukm: bytes | None = None) -> bytes:
-    """KeyAgreeRecipientInfo with an ephemeral key and AES-256 key wrap (RFC 5753 §3.1, RFC 8418)."""
-    cut = parts(to.certificate)
-    key: Any = to.key
-    if isinstance(key, x25519.X25519PrivateKey):
-        ephemeral: Any = x25519.X25519PrivateKey.generate()
-        secret = ephemeral.exchange(key.public_key())
-        point = ephemeral.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-        kind = der.algorithm("1.3.101.110")
-    else:
-        ephemeral = ec.generate_private_key(key.curve)
-        secret = ephemeral.exchange(ec.ECDH(), key.public_key())
-        point = ephemeral.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        kind = der.algorithm("1.2.840.10045.2.1")
-    wrap = der.algorithm("2.16.840.1.101.3.4.1.45")
-    info = shared_info(wrap, ukm, 32)
-    hkdf = name.startswith("1.2.840.113549.1.9.16.3.")
-    kek = HKDF(digest, 32, None, info).derive(secret) if hkdf else X963KDF(digest, 32, info).derive(secret)
-    return der.tlv(
-        0xA1,
-        der.integer(3),
-        der.tlv(0xA0, der.tlv(0xA1, kind, der.tlv(0x03, b"\0" + point))),
-        b"" if ukm is None else der.tlv(0xA1, der.octets(ukm)),
-        der.algorithm(name, wrap),
-        der.sequence(
-            der.sequence(der.sequence(cut.issuer, der.integer(cut.serial)), der.octets(aes_key_wrap(kek, cek)))
-        ),
-    )
 
 
 @pytest.mark.parametrize(
