@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from dcc.gateway.cast_reader import Cast
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
+from dcc.smime.keys import load_pkcs12
 from demoinstance import DemoInstance, make_demo_instance
 from desk import Desk
 
@@ -21,6 +24,16 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoInstance:
     """The instance, never used itself: copied."""
     return make_demo_instance(tmp_path_factory.mktemp("acceptance") / "instance", NOW)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keys_once() -> Iterator[None]:
+    """Every case opens the same key files: each is deciphered once."""
+    from dcc.gateway import cast_reader, ownkeys
+
+    known = cache(load_pkcs12)
+    with patch.object(cast_reader, "load_pkcs12", known), patch.object(ownkeys, "load_pkcs12", known):
+        yield
 
 
 @pytest.fixture
