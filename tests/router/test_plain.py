@@ -12,6 +12,7 @@ from dcc.mailbox.records import ConsentState, Delivery, DeliveryState
 from dcc.mailbox.references import is_valid, new_reference
 from dcc.router.decision import Assignment, Filed, Held, Refused
 from dcc.router.keywords import keywords, shown_keywords, type_of, types_named
+from dcc.router.petition import forms
 from dcc.templates.render import KINDS, render
 
 PDF = ("cr.pdf", "application/pdf", b"%PDF-1.4 compte rendu")
@@ -301,6 +302,13 @@ def test_keywords_name_known_types() -> None:
     assert type_of("34112-3") == ("34112-3", "2.16.840.1.113883.6.1")
     assert type_of("inconnu") is None
     assert shown_keywords().startswith("RCP, ACP, CRH")
+
+
+def test_keywords_are_no_words_of_forms() -> None:
+    """A keyword never begins one of the forms that people send, and no form names a type."""
+    words = [word for form in forms().values() for word in form.words]
+    assert [word for word in words if types_named(word)] == []
+    assert not {word.split()[0] for word in words} & set(keywords())
 
 
 def test_our_own_subjects_hold_no_keyword(kit: Any) -> None:
