@@ -106,6 +106,9 @@ def decide_stage(services: Services, progress: Progress) -> Ended | None:
 
 def _not_encrypted(services: Services, progress: Progress, opened: Opened) -> Ended:
     """Signed and not encrypted: a known sender is told exactly, if the signature and the card are good."""
+    if opened.problem in (Problem.AMBIGUOUS, Problem.LIMIT) and not opened.layers:
+        # Its headers alone are reason enough; what is below them was not looked at
+        return _unbelieved(services, progress, reason(opened.problem.value, **_detail(opened)))
     why = reason(Problem.NOT_ENCRYPTED.value)
     if opened.problem is None and opened.content is not None:
         found = identify(services, progress, opened)
