@@ -25,6 +25,7 @@ from dcc.cards.trust import TrustStore
 from dcc.cards.usage import Usage
 
 MOST_CANDIDATES = 30  # R-PATH
+MOST_AUTHORITIES = 6  # R-PATH: above the certificate, the root included
 # Revocation is judged by `crl` from indexed lists; weak algorithms have a verdict of their own.
 NO_REVOCATION = CertRevTrustPolicy(
     RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
@@ -79,6 +80,8 @@ def _find(
         return PathResult((), f"chemin refusé : {type(error).__name__}")
     except BROKEN as error:
         return PathResult((), f"chemin illisible : {type(error).__name__}")
+    if len(path) > MOST_AUTHORITIES + 1:
+        return PathResult((), "chemin trop long")
     chain = [read_certificate(one.dump()) for one in path if one.dump() != certificate.der]
     return PathResult(tuple(reversed(chain)), None)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from dcc.gateway.settings_environment import overlay
 from dcc.gateway.settings_sentences import not_toml, sentence
@@ -173,6 +173,13 @@ class WorkerSettings(_Section):
     revocation_retry_seconds: float = Field(default=900, gt=0)
 
 
+LimitName = Literal[
+    "header_block", "header_field", "header_fields", "addresses", "mime_depth", "mime_parts", "decompressed",
+    "decompression_ratio", "asn1_depth", "object_identifier", "small_structure", "recipient_infos", "signer_infos",
+    "certificates", "cms_layers", "compressed_layers", "signature_checks",
+]  # fmt: skip
+
+
 class MetricsSettings(_Section):
     """Where metrics and health are told; local only."""
 
@@ -192,6 +199,7 @@ class Settings(_Section):
     trust: TrustSettings
     relay: RelaySettings = RelaySettings()
     worker: WorkerSettings = WorkerSettings()
+    limits: dict[LimitName, PositiveInt] = {}  # what differs from `smime/limits.py`; the message's is smtp.message_size
     metrics: MetricsSettings = MetricsSettings()
 
     def path(self, relative: Path) -> Path:

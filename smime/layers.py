@@ -62,6 +62,7 @@ class State:
     signers: tuple[SignatureCheck, ...] = ()
     certificates: tuple[bytes, ...] = ()
     outer_signatures_good: bool = True
+    checked: int = 0  # signatures, in all layers
     last: str = ""  # what the innermost layer was
     content: Content | None = None
     files: list[WorkFile] = field(default_factory=list)
@@ -239,6 +240,9 @@ def signed_layer(
     """Note what one SignedData says, and go on inside its content."""
     if state.signers and not all(one.good for one in state.signers):
         state.outer_signatures_good = False
+    state.checked += len(found.signers)
+    if state.checked > state.limits.signature_checks:
+        raise LimitPassed("signature_checks")
     state.layers.append(found.layer)
     state.findings.extend(found.findings)
     state.signers = found.signers
