@@ -65,7 +65,8 @@ def _places(settings: Settings) -> dict[str, Path]:
     named: dict[str, Path | None] = {
         "storage.spool": storage.spool, "storage.documents": storage.documents, "storage.outbox": storage.outbox,
         "storage.work": storage.work, "storage.key_encryption_keys": storage.key_encryption_keys,
-        "keys.signing": keys.signing, "keys.password_file": keys.password_file, "keys.audit": keys.audit,
+        "keys.signing": keys.signing, "keys.password_file": keys.password_file, "keys.pin_file": keys.pin_file,
+        "keys.audit": keys.audit,
         "smtp.certificate": smtp.certificate, "smtp.private_key": smtp.private_key,
         "trust.crl_cache": settings.trust.crl_cache, "relay.password_file": settings.relay.password_file,
         "relay.sink": settings.relay.sink if settings.relay.kind == "sink" else None,

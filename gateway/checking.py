@@ -18,12 +18,13 @@ from dcc.cards.usage import Usage
 from dcc.gateway.crlupdate import in_force
 from dcc.gateway.instance import open_keyring, open_keys
 from dcc.gateway.relay import tls_context
+from dcc.gateway.ownkeys import SOON
 from dcc.gateway.services import load_crls, open_database, open_matrix, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
 from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
+from dcc.smime.tokenkey import TokenRsaKey
 
-SOON = timedelta(days=30)
 STALE = timedelta(hours=36)
 EMPTY = timedelta(days=3650)  # authorities that publish no fresh list put its end very far
 
@@ -111,6 +112,10 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
             warnings.append(
                 f"{name} : le certificat ne nomme pas {settings.gateway.address}, les logiciels ne le trouveront pas"
             )
+    for pair in keys.decryption:
+        if isinstance(pair.key, TokenRsaKey) and not pair.key.opens_oaep():
+            warnings.append("keys.raw_oaep : le jeton n'ouvre pas RSA-OAEP avec SHA-256 ; mettez raw_oaep = true")
+            break
 
 
 def _trust(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:

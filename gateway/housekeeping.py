@@ -14,6 +14,7 @@ from dcc.gateway.alive import Alive
 from dcc.gateway.crlupdate import in_force
 from dcc.gateway.held import recheck_due
 from dcc.gateway.metrics import Metrics
+from dcc.gateway.ownkeys import SOON, days_left
 from dcc.gateway.services import Services, load_crls
 from dcc.gateway.settings import ConfigurationError
 from dcc.mailbox import messages, outbox, upkeep
@@ -21,6 +22,7 @@ from dcc.mailbox.spool import written_before
 
 ROUND_SECONDS = 5.0
 TIDY_SECONDS = 3600.0  # it looks at every file
+ANNOUNCE_SECONDS = 86400.0
 ORPHAN_AGE = timedelta(hours=24)
 log = structlog.get_logger("dcc.housekeeping")
 
@@ -37,11 +39,12 @@ class Housekeeper:
         self._alive = alive
         self._clock = clock
         self._tidied: float | None = None
+        self._announced: float | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            for task in (self.take_over, self.reload, self.recheck, self.measure, self.tidy):
+            for task in (self.take_over, self.reload, self.recheck, self.measure, self.watch_keys, self.tidy):
                 try:
                     await asyncio.to_thread(task)
                 except Exception as error:  # noqa: BLE001
@@ -88,6 +91,19 @@ class Housekeeper:
         metrics.free_disk.set(services.spool.free_bytes())
         lists = in_force(services.judge.crls.infos())
         metrics.crl_age.set(max(((now - one.this_update).total_seconds() / 3600 for one in lists), default=0))
+
+    def watch_keys(self) -> None:
+        """How long the gateway's own certificates last; once a day the log names those that end soon."""
+        now = self._clock()
+        left = days_left(self._services.keys, now)
+        for use, days in left.items():
+            self._metrics.own_certificate.labels(use=use).set(days)
+        if self._announced is not None and time.monotonic() - self._announced < ANNOUNCE_SECONDS:
+            return
+        self._announced = time.monotonic()
+        for use, days in left.items():
+            if days < SOON.days:
+                log.warning("own_certificate_ends", use=use, days=int(days))
 
     def tidy(self) -> None:
         """Once an hour: files that a crash or a full disk left behind."""

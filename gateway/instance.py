@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from dcc.gateway import cast
+from dcc.gateway.ownkeys import open_own_keys
 from dcc.gateway.settings import ConfigurationError, Settings, load_settings
 from dcc.gateway.toml_template import DEMO_TOML, PRODUCTION_TOML
 from dcc.mailbox.audit import AuditTrail
 from dcc.mailbox.database import Database
 from dcc.mailbox.keyring import KeyRing
-from dcc.smime.keys import KeyPair, KeyUnreadable, load_pkcs12
+from dcc.smime.keys import KeyPair
 
 FOLDERS = ("keys", "var", "var/spool", "var/documents", "var/outbox", "var/work", "var/crl", "run")
 PRODUCTION_FOLDERS = ("trust", "crls")  # what the template names, for the operator to fill
@@ -72,31 +73,11 @@ def initialise(
 def open_keys(settings: Settings) -> GatewayKeys:
     """Load every key of the instance. Raises ConfigurationError with each problem."""
     problems: list[str] = []
-    password: bytes | None = None
-    try:
-        password = settings.key_password
-    except ConfigurationError as error:
-        problems.extend(error.problems)
-    known = not problems
-
-    def pair(name: str, relative: Path) -> KeyPair | None:
-        try:
-            data = settings.path(relative).read_bytes()
-            return load_pkcs12(data, password) if known else None
-        except OSError:
-            problems.append(f"{name} : le fichier {relative} est absent ou illisible")
-        except KeyUnreadable:
-            problems.append(f"{name} : {relative} ne s'ouvre pas (mot de passe faux, ou fichier abîmé)")
-        return None
-
-    signing = pair("keys.signing", settings.keys.signing)
-    decryption = [pair("keys.decryption", one) for one in settings.keys.decryption]
-    if not settings.keys.decryption:
-        problems.append("keys.decryption : il faut au moins une clé de déchiffrement")
+    own = open_own_keys(settings, problems)
     audit = _read_audit_key(settings, problems)
-    if problems or signing is None or audit is None:
+    if problems or own.signing is None or audit is None:
         raise ConfigurationError(problems)
-    return GatewayKeys(signing, tuple(one for one in decryption if one is not None), audit)
+    return GatewayKeys(own.signing, own.decryption, audit)
 
 
 def open_audit(keys: GatewayKeys) -> AuditTrail:

@@ -11,6 +11,7 @@ from dcc.mailbox.records import ENDS, DeliveryState, MessageState
 from dcc.router.reasons import table
 
 REPLIES = ("250", "421", "451", "452", "500", "501", "502", "503", "530", "550", "552", "553", "554", "555")
+USES = ("signing", "decryption")  # the first decryption key: the one that is announced
 STAGES = ("opened", "identified", "read", "decided", "settled")
 
 
@@ -36,6 +37,9 @@ class Metrics:
         self.outbox = Gauge("dcc_outbox_depth", "Mails owed", registry=self.registry)
         self.outbox_age = Gauge("dcc_outbox_oldest_seconds", "Age of the oldest mail owed", registry=self.registry)
         self.crl_age = Gauge("dcc_crl_oldest_hours", "Age of the oldest opposition list held", registry=self.registry)
+        self.own_certificate = Gauge(
+            "dcc_own_certificate_days", "Days until the gateway's own certificate ends", ["use"], registry=self.registry
+        )
         self.free_disk = Gauge("dcc_spool_free_bytes", "Free disk of the spool", registry=self.registry)
         self.stage = Histogram("dcc_stage_seconds", "Duration of a stage", ["stage"], registry=self.registry)
         for code in REPLIES[1:]:
@@ -50,6 +54,8 @@ class Metrics:
         for message_state in MessageState:
             self.queue.labels(state=message_state.value)
             self.queue_age.labels(state=message_state.value)
+        for use in USES:
+            self.own_certificate.labels(use=use)
         for stage in STAGES:
             self.stage.labels(stage=stage)
 

@@ -48,7 +48,7 @@ def dcc(*arguments: str | Path, environment: dict[str, str] | None = None) -> Do
     err = io.StringIO()
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, {"USER": OPERATOR, **(environment or {})}))
-        stack.enter_context(patch("dcc.gateway.instance.load_pkcs12", _loaded))
+        stack.enter_context(patch("dcc.gateway.ownkeys.load_pkcs12", _loaded))
         stack.enter_context(redirect_stdout(out))
         stack.enter_context(redirect_stderr(err))
         ended = stack.enter_context(pytest.raises(SystemExit))

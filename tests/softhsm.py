@@ -1,0 +1,67 @@
+"""SoftHSM tokens of this run's own, written to by another process: one login counts for a whole process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from dcc.smime.keys import KeyPair
+from throwaway import PASSWORD, p12
+
+MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
+PIN = "1234"
+# SoftHSM sees only the tokens that were there when a process loaded it
+LABELS = ("essai", "autre", "une-fois", "passerelle", "carte", "carte-bloquee")
+WRITE = """
+import sys
+from pathlib import Path
+from dcc.smime.keys import load_pkcs12
+from dcc.smime.token import Token
+from dcc.smime.tokenstore import put
+module, token, pin, label, certificate, password = sys.argv[1:]
+pair = load_pkcs12(sys.stdin.buffer.read(), password.encode())
+put(Token(Path(module), token, pin, writable=True), label, pair, certificate_label=certificate or None)
+"""
+
+
+@cache
+def home() -> Path:
+    """Where this process's tokens lie; SoftHSM reads its variable when it is first loaded."""
+    folder = Path(tempfile.mkdtemp(prefix="softhsm-"))
+    (folder / "tokens").mkdir()
+    (folder / "conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n", encoding="ascii")
+    os.environ["SOFTHSM2_CONF"] = str(folder / "conf")
+    for label in LABELS:
+        subprocess.run(
+            ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", "12345678"],
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+    return folder
+
+
+@dataclass(frozen=True)
+class HsmToken:
+    """One token by its label."""
+
+    label: str
+    pin: str = PIN
+
+    @classmethod
+    def make(cls, label: str) -> HsmToken:
+        """One of the tokens, empty when it is first asked for."""
+        assert label in LABELS
+        home()
+        return cls(label)
+
+    def put(self, label: str, pair: KeyPair, certificate: str = "") -> None:
+        """Write a key and its certificate, from a process of its own."""
+        done = subprocess.run(
+            [sys.executable, "-c", WRITE, str(MODULE), self.label, self.pin, label, certificate, PASSWORD],
+            input=p12(pair), capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
