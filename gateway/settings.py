@@ -175,7 +175,7 @@ class WorkerSettings(_Section):
 
 LimitName = Literal[
     "header_block", "header_field", "header_fields", "addresses", "mime_depth", "mime_parts", "decompressed",
-    "decompression_ratio", "asn1_depth", "object_identifier", "small_structure", "recipient_infos", "signer_infos",
+    "decompression_ratio", "asn1_depth", "object_identifier", "segments", "small_structure", "recipient_infos", "signer_infos",
     "certificates", "cms_layers", "compressed_layers", "signature_checks",
 ]  # fmt: skip
 

@@ -15,6 +15,8 @@ from dcc.smime.limits import Limits
 SEQUENCE, SET, INTEGER, OCTET_STRING, OBJECT_IDENTIFIER = 0x30, 0x31, 0x02, 0x04, 0x06
 CONSTRUCTED = 0x20
 GATHER = 48 << 10
+SEGMENT = 64  # octets; clients write a thousand or more
+MOST_ELEMENTS = 10_000  # a million empty elements in 2 MB take seconds to slice (I8)
 Read = Callable[[int], bytes]
 
 
@@ -28,10 +30,12 @@ class Slice(NamedTuple):
 
 
 def slices(data: bytes, start: int = 0, end: int | None = None) -> list[Slice]:
-    """The TLVs that follow each other in `data[start:end]`; definite lengths only. Raises Malformed."""
+    """The TLVs that follow each other in `data[start:end]`; definite lengths only. Raises Malformed, LimitPassed."""
     end = len(data) if end is None else end
-    found = []
+    found: list[Slice] = []
     while start < end:
+        if len(found) >= MOST_ELEMENTS:
+            raise LimitPassed("small_structure")
         one = first_slice(data, start, end)
         found.append(one)
         start = one.end
@@ -81,6 +85,22 @@ def integer(data: bytes, of: Slice) -> int:
     if len(raw) > 1 and raw[0] in (0x00, 0xFF) and (raw[0] ^ raw[1]) < 0x80:
         raise Malformed("integer not minimal")
     return int.from_bytes(raw, "big", signed=True)
+
+
+def only(data: bytes, of: Slice) -> Slice:
+    """The one TLV inside a constructed one. Raises Malformed when there are none or several."""
+    found = children(data, of)
+    if len(found) != 1:
+        raise Malformed("one element expected")
+    return found[0]
+
+
+def algorithm(data: bytes, of: Slice, limits: Limits) -> tuple[str, list[Slice]]:
+    """The identifier of an AlgorithmIdentifier, and what follows it (RFC 5280 §4.1.1.2). Raises Malformed."""
+    found = children(data, of)
+    if of.tag != SEQUENCE or not found:
+        raise Malformed("AlgorithmIdentifier")
+    return oid(data, found[0], limits), found[1:]
 
 
 def oid(data: bytes, of: Slice, limits: Limits) -> str:
@@ -268,11 +288,14 @@ class BerStream:
 
     def value(self) -> bytes:
         """The next element whole, as definite-length DER-shaped bytes (small structures only)."""
-        return self._definite(self.next(), 0, [0])
+        return self._definite(self.next(), 0, [0, 0])
 
     def _definite(self, found: Header, depth: int, used: list[int]) -> bytes:
         if depth > self._limits.asn1_depth:
             raise LimitPassed("asn1_depth")
+        used[1] += 1
+        if used[1] > MOST_ELEMENTS:
+            raise LimitPassed("small_structure")
         if found.length is not None:
             used[0] += found.length
             if used[0] > self._limits.small_structure:
@@ -302,12 +325,19 @@ class BerStream:
             yield from self.pieces(found.length or 0)
             return
         gathered: list[memoryview] = []
-        size = 0
-        for segment in self._segments(found):
+        size = before = 0
+        allowed = self._limits.segments
+        for count, segment in enumerate(self._segments(found), 1):
+            if count > allowed:
+                # Each segment costs a little, however short: many are only for long strings (I8)
+                allowed = self._limits.segments + (before + size) // SEGMENT
+                if count > allowed:
+                    raise LimitPassed("segments")
             gathered.append(segment)
             size += len(segment)
             if size >= GATHER:
                 yield gathered[0] if len(gathered) == 1 else memoryview(b"".join(gathered))
+                before += size
                 gathered, size = [], 0
         if gathered:
             yield memoryview(b"".join(gathered))
@@ -356,10 +386,14 @@ class BerStream:
             return
         depth = len(self._ends)
         self.push(found)
+        elements = 0
         while len(self._ends) > depth:
             if self.at_end():
                 self.leave()
             else:
+                elements += 1
+                if elements > MOST_ELEMENTS:
+                    raise LimitPassed("small_structure")
                 inner = self.next()
                 if inner.length is None:
                     self.push(inner)

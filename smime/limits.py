@@ -23,6 +23,7 @@ class Limits:
     decompression_ratio: int = 100
     asn1_depth: int = 32
     object_identifier: int = 64
+    segments: int = 10_000  # of one octet string, and one more for each 64 octets of it
     small_structure: int = 2 * MEGA  # recipients, certificates, signers: what is held in memory whole
     recipient_infos: int = 1_000
     signer_infos: int = 10
