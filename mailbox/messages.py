@@ -36,6 +36,7 @@ _CLAIM = (
     .returning(messages)
 )
 _MOVE = update(messages).where(messages.c.id == bindparam("which"), messages.c.state == bindparam("before"))
+_DOCUMENTS = select(messages.c.documents).where(messages.c.id == bindparam("which"))
 AT_ONCE = 500  # an engine bounds the parameters of a statement
 _KNOWN = select(messages.c.id).where(messages.c.id.in_(bindparam("ids", expanding=True)))
 _SAME = select(messages.c.id).where(
@@ -162,6 +163,12 @@ def get(conn: Connection, message_id: str) -> Message | None:
     """One message by its id."""
     row = conn.execute(select(messages).where(messages.c.id == message_id)).one_or_none()
     return None if row is None else _message(row)
+
+
+def documents_of(conn: Connection, message_id: str) -> tuple[str, ...]:
+    """The ids of the documents that a message ended with; empty when there are none, or no such message."""
+    found = conn.execute(_DOCUMENTS, {"which": message_id}).scalar()
+    return strings(found) if found else ()
 
 
 def list_messages(conn: Connection, state: MessageState | None = None, limit: int = 100) -> list[Message]:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 
-from dcc.mailbox import documents, folders, people
+from dcc.mailbox import documents, folders, messages, people
 from dcc.mailbox.records import Account, Document, Folder, Mandate, Network, Opposition, Patient
 
 Row = TypeVar("Row")
@@ -43,6 +43,10 @@ class Snapshot:
     def documents(self, ids: Sequence[str]) -> list[Document]:
         """These documents with their parts, in the order asked."""
         return self._once("documents", tuple(ids), lambda: documents.some(self.conn, ids))
+
+    def documents_of_message(self, message_id: str) -> tuple[str, ...]:
+        """The ids of every document that a message brought, known ones too; empty: not known."""
+        return self._once("brought", message_id, lambda: messages.documents_of(self.conn, message_id))
 
     def mandates(self, folder_id: str) -> list[Mandate]:
         """Every mandate of a folder, ended ones too."""

@@ -56,7 +56,11 @@ def read_cda(source: BinaryIO, size: int) -> CdaHeader:
 
     Raises XmlRefusedError: D2R-XDM07 DOCTYPE or entity, D2R-XDM08 not a CDA, D2R-XDM06 several patients.
     """
-    root = parse_xml(source, size)
+    return header_of_root(parse_xml(source, size))
+
+
+def header_of_root(root: etree._Element) -> CdaHeader:
+    """The header of a document that is parsed already. Raises XmlRefusedError as `read_cda` does."""
     if root.tag != f"{H}ClinicalDocument":
         raise malformed("root")
     targets = root.findall(f"{H}recordTarget")

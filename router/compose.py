@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from dcc.mailbox.records import Account, Delivery, Document, Folder, Network, Patient
+from dcc.mailbox.records import Account, Delivery, Document, DocumentStatus, Folder, Network, Patient
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.asked import Unseal, asked
 from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head, encoded_part
-from dcc.router.doctypes import document_type
 from dcc.router.hl7_ack import FILE_NAME, MEDIA_TYPE, acknowledgement
+from dcc.router.names import label_of, mss_subject, without_accents
+from dcc.router.narrative import MORE
 from dcc.router.petition import blank
 from dcc.router.reasons import reason
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.segments import Body
 from dcc.templates.render import Rendered, render
 
-LABEL_LENGTH = 40  # ECO.2.1.3
+BODY_TEXT = 30_000  # characters of the documents that a mail's body shows
 ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
 # Mails about requests of people; an answer to the first goes back to the address of registrations
 REGISTRATION = "registration"
@@ -159,12 +159,13 @@ class Composing:
         message_id: str,
         now: datetime,
     ) -> Composed:
+        found = [one for one in found if one.status is not DocumentStatus.DELETED]
         if folder is None or not found:
             raise NothingToSay("no folder or documents")
         patient = self.store.patient(folder.patient)
         if patient is None:
             raise NothingToSay("no patient")
-        key = (delivery.documents, delivery.parameters, account.language, network.id, folder.id)
+        key = (delivery.message, delivery.documents, delivery.parameters, account.language, network.id, folder.id)
         shown = self._reports.get(key)
         if shown is None:  # each reader's mail is signed and encrypted by itself; what is inside is the same
             shown = self._reports[key] = self._report_body(delivery, account.language, network, folder, found, patient)
@@ -197,31 +198,16 @@ class Composing:
             "depositor": _name(depositor),
             "replaces": dict(delivery.parameters).get("replaces") == "1",
         }
-        words = render("report", language, context)
-        return (words.subject, *self.composer.mail(words, self.composer.encoded.parts(found, patient)))
-
-
-def mss_subject(found: Sequence[Document], patient: Patient) -> str:
-    """`XDM/1.0/DDM+<label> <NOM> <prénom> <date>`: label cut at 40, capitals, no accents (ECO.2.1.3)."""
-    label = f"{len(found)} documents" if len(found) > 1 else _label(found[0])[:LABEL_LENGTH]
-    name = without_accents(patient.birth_name).upper()
-    given = without_accents(patient.given_names[0] if patient.given_names else "")
-    return f"XDM/1.0/DDM+{without_accents(label)} {name} {given} {patient.birth_date:%d/%m/%Y}"
-
-
-def without_accents(text: str) -> str:
-    """Letters without their accents, ligatures apart."""
-    plain = text.replace("œ", "oe").replace("Œ", "OE").replace("æ", "ae").replace("Æ", "AE").replace("’", "'")
-    return "".join(sign for sign in unicodedata.normalize("NFD", plain) if not unicodedata.combining(sign))
-
-
-def _label(document: Document) -> str:
-    found = document_type(document.type_code, document.type_system)
-    return document.title if found is None else found.label
+        brought = () if delivery.message is None else self.store.documents_of_message(delivery.message)
+        complete = bool(brought) and set(brought) <= {one.id for one in found}
+        enclosed = self.composer.encoded.enclosed(found, patient, folder, complete=complete)
+        readings = [one.shortened(BODY_TEXT // len(found), MORE) for one in enclosed.readings]
+        words = render("report", language, context, readings)
+        return (words.subject, *self.composer.mail(words, enclosed.parts))
 
 
 def _shown(document: Document) -> dict[str, str | None]:
-    return {"label": _label(document), "author": document.author_name}
+    return {"label": label_of(document), "author": document.author_name}
 
 
 def _name(account: Account) -> str:

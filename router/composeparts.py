@@ -8,10 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import encode_rfc2231
 from pathlib import Path
+from typing import BinaryIO
 
 from dcc.mailbox.blobs import BlobStore
-from dcc.mailbox.records import Document, Part, Patient
-from dcc.router.wrap import ARCHIVE, MEDIA_TYPE, needs_archive, write_archive
+from dcc.mailbox.records import Document, Folder, Part, Patient
+from dcc.router.blocks import Reading
+from dcc.router.copies import Copy, readable
+from dcc.router.passedon import may_pass_on
+from dcc.router.wrap import ARCHIVE, MEDIA_TYPE, write_archive
 from dcc.smime.segments import FileSegment
 from dcc.smime.transfer import base64_lines
 from dcc.smime.workfile import WorkFile
@@ -27,6 +31,14 @@ class EncodedPart:
     name: str
     media_type: str
     segment: FileSegment
+
+
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """What is attached to a report, and what its body shows of the documents."""
+
+    parts: tuple[EncodedPart, ...]
+    readings: tuple[Reading, ...]
 
 
 def attachment_head(name: str, media_type: str) -> bytes:
@@ -49,21 +61,22 @@ class EncodedDeposits:
         self._blobs = blobs
         self._workdir = workdir
         self._random = random_bytes
-        self._kept: OrderedDict[tuple[str, ...], tuple[WorkFile, list[EncodedPart]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], tuple[WorkFile, Enclosed]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def parts(self, documents: Sequence[Document], patient: Patient) -> list[EncodedPart]:
-        """What is attached for these documents: the archive and every attachment, as received, each once.
+    def enclosed(self, documents: Sequence[Document], patient: Patient, folder: Folder, *, complete: bool) -> Enclosed:
+        """What is attached for these documents: one archive, and readable copies beside it (ECO.2.1.1).
 
-        Documents that came without an archive get one (ECO.2.1.1), with the patient as we know them.
+        `complete`: they are all that the deposit brought. Then its own archive is passed on as it came, where it says
+        all that a receiver needs, and so are its other attachments; else the archive is made anew, with the patient as
+        we know them, and holds nothing but these documents (I4).
         """
-        key = tuple(one.id for one in documents)
+        key = (tuple(one.id for one in documents), patient, folder.id, complete)
         with self._lock:  # two readers of one deposit wait for the one encoding
             known = self._kept.get(key)
             if known is None:
                 file = WorkFile(self._workdir, self._random)
-                made = [self._archive(documents, patient, file)] if needs_archive(documents) else []
-                known = (file, made + [self._encode(file, part) for part in attached(documents)])
+                known = (file, self._enclose(file, documents, patient, folder, complete))
                 self._kept[key] = known
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)  # still open for whoever reads it; closed with its last reader
@@ -71,42 +84,66 @@ class EncodedDeposits:
                 self._kept.move_to_end(key)
         return known[1]
 
+    def _enclose(
+        self, file: WorkFile, documents: Sequence[Document], patient: Patient, folder: Folder, complete: bool
+    ) -> Enclosed:
+        received = _received(documents) if complete else []
+        archives = [one for one in received if one.role == "archive"]
+        if len(archives) == 1 and may_pass_on(archives[0], patient, self._open, self._work):
+            parts = [self._stored(file, archives[0], ARCHIVE)]
+        else:
+            parts = [self._archive(documents, patient, file)]
+        beside = [one for one in received if one.role == "attachment"]
+        found = readable(documents, beside, patient, folder, self._open, self._work)
+        parts += [self._copy(file, one) for one in found.files]
+        return Enclosed(tuple(parts), found.readings)
+
+    def _open(self, part: Part) -> BinaryIO:
+        return self._blobs.open(part.blob)
+
+    def _work(self) -> WorkFile:
+        return WorkFile(self._workdir, self._random)
+
     def _archive(self, documents: Sequence[Document], patient: Patient, file: WorkFile) -> EncodedPart:
-        made = WorkFile(self._workdir, self._random)
+        made = self._work()
         try:
-            size = write_archive(documents, patient, lambda part: self._blobs.open(part.blob), made)
-            start = file.size
-            for lines in base64_lines(_chunks(made.view(0, size).read)):
-                file.write(lines)
+            size = write_archive(documents, patient, self._open, made)
+            return _encoded(file, ARCHIVE, MEDIA_TYPE, _chunks(made.view(0, size).read))
         finally:
             made.close()
-        return EncodedPart(ARCHIVE, MEDIA_TYPE, FileSegment(file.view, start, file.size - start))
 
-    def _encode(self, file: WorkFile, part: Part) -> EncodedPart:
-        start = file.size
-        with self._blobs.open(part.blob) as source:
-            for lines in base64_lines(_chunks(source.read)):
-                file.write(lines)
-        segment = FileSegment(file.view, start, file.size - start)
-        return EncodedPart(part.name, part.media_type, segment)
+    def _copy(self, file: WorkFile, copy: Copy) -> EncodedPart:
+        if copy.part is not None:
+            return self._stored(file, copy.part, copy.name)
+        if copy.chunks is None:
+            raise ValueError("a copy without content")
+        return _encoded(file, copy.name, copy.media_type, copy.chunks())
+
+    def _stored(self, file: WorkFile, part: Part, name: str) -> EncodedPart:
+        with self._open(part) as source:
+            return _encoded(file, name, part.media_type, _chunks(source.read))
 
 
 def encoded_part(name: str, media_type: str, data: bytes, random_bytes: Callable[[int], bytes]) -> EncodedPart:
     """A small attachment made in memory."""
-    file = WorkFile(None, random_bytes)
-    for lines in base64_lines(iter((data,))):
+    return _encoded(WorkFile(None, random_bytes), name, media_type, iter((data,)))
+
+
+def _encoded(file: WorkFile, name: str, media_type: str, chunks: Iterator[bytes]) -> EncodedPart:
+    start = file.size
+    for lines in base64_lines(chunks):
         file.write(lines)
-    return EncodedPart(name, media_type, FileSegment(file.view, 0, file.size))
+    return EncodedPart(name, media_type, FileSegment(file.view, start, file.size - start))
 
 
-def attached(documents: Sequence[Document]) -> list[Part]:
-    """Archives first, then the attachments beside them; documents inside the archive are not repeated."""
+def _received(documents: Sequence[Document]) -> list[Part]:
+    """The archives and attachments of these documents, each once; files inside an archive are not repeated."""
     found: dict[str, Part] = {}
     for document in documents:
         for part in document.parts:
             if part.role in {"archive", "attachment"}:
                 found.setdefault(part.blob.id, part)
-    return sorted(found.values(), key=lambda part: part.role != "archive")
+    return list(found.values())
 
 
 def _chunks(read: Callable[[int], bytes]) -> Iterator[bytes]:

@@ -17,6 +17,9 @@ from dcc.smime.certificates import parts
 from dcc.smime.keys import KeyPair
 from dcc.smime.open import open_message
 
+MOMENT = re.compile(r"\b\d\d/\d\d/\d{4} à \d\d:\d\d\b")  # of a document made for the story
+DAY = re.compile(r"\b20\d{6}_")  # in the name of a readable copy
+OURS = b"<pdf:Producer>DCC gateway</pdf:Producer>"
 DATE = re.compile(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}")
 POSTMEN = frozenset({"return-path", "delivered-to", "x-original-to", "received"})  # added on the way, not ours
 RULE = "=" * 72
@@ -59,7 +62,7 @@ def page(mail: Unsealed, names: Mapping[str, str], known: Mapping[str, str], sig
     who = "?" if common is None else common[0].decode()
     seal = f"signed by {who}, " + ("encrypted to this reader" if mail.encrypted else "not encrypted")
     lines = [*_fields(mail.outer), "", RULE, seal, RULE, "", *_fields(mail.inner), "", *_body(mail.inner, known)]
-    text = DATE.sub("{date}", "\n".join(lines))
+    text = DAY.sub("{day}_", MOMENT.sub("{moment}", DATE.sub("{date}", "\n".join(lines))))
     for value in sorted(names, key=len, reverse=True):
         text = text.replace(value, names[value])
     return text.rstrip("\n") + "\n"
@@ -88,23 +91,30 @@ def _body(mail: Message, known: Mapping[str, str], depth: int = 0) -> list[str]:
         return [line for child in children for line in _fields(child) if line] or ["(empty)"]
     for number, child in enumerate(children, 1):
         shown.append(f"{'-' * 4 * (depth + 1)} part {number}: {_what(child)}")
-        if child.get_content_type() == "text/html" and plain and words_of(_text(child)) == plain.split():
+        if child.get_content_type() == "text/html" and plain and words_of(_text(child)) == words_in(plain):
             shown.extend(["the same words, as a page", ""])
             continue
         shown.extend(_body(child, known, depth + 1))
         if child.get_content_type() == "text/plain":
-            plain = re.sub(r"^- ", "", _text(child), flags=re.MULTILINE)
+            plain = _text(child)
     if children:
         return shown
     if mail.get_filename() is None and mail.get_content_maintype() == "text":
         return [*_text(mail).rstrip("\n").split("\n"), ""]
-    return [known.get(hashlib.sha256(_octets(mail)).hexdigest(), "OTHER OCTETS"), ""]
+    octets = _octets(mail)
+    made = "a readable copy that the gateway made" if OURS in octets else "OTHER OCTETS"
+    return [known.get(hashlib.sha256(octets).hexdigest(), made), ""]
 
 
 def words_of(markup: str) -> list[str]:
     """The words of a page, without its title."""
     body = re.sub(r"(?s)<head>.*?</head>|<h1\b.*?</h1>", " ", markup)
-    return html.unescape(re.sub(r"<[^>]*>", " ", body)).split()
+    return words_in(html.unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+def words_in(text: str) -> list[str]:
+    """The words of a text, without the rules, bars and dashes that a text has for want of lines."""
+    return [word for word in text.split() if any(sign.isalnum() for sign in word)]
 
 
 def _octets(part: Message) -> bytes:

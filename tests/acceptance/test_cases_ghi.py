@@ -149,7 +149,10 @@ def test_case_44_reference_in_the_subject(desk: Desk) -> None:
     assert [part.name for part in document.parts] == ["cr.pdf"]
     _, report = desk.mail_to(DR_B, message)
     files = {part.get_filename(): part.get_payload(decode=True) for part in report.walk() if part.get_filename()}
-    assert set(files) == {"IHE_XDM.zip", "cr.pdf"}
+    label = "CR ou fiche de consultation ou de visite"
+    name = f"20260601_{label}_PAT-TROIS_DOMINIQUE_{reference}.pdf"
+    assert set(files) == {"IHE_XDM.zip", name}
+    assert files[name] == REPORT
     assert report["X-MSS-CODECDA"] == "11488-4"
     archive: Any = files["IHE_XDM.zip"]
     again = desk.send(desk.entity(("IHE_XDM.zip", ZIP, archive)), DR_B)
