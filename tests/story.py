@@ -19,7 +19,8 @@ class Send:
     by: str = "coordinator"
     code: str | None = None
     folder: str = "main"
-    to: str = "folder"  # "gateway": the gateway's own address
+    to: str = "folder"  # "gateway": the gateway's own address; "network", "registration": those of the first network
+    words: str | None = None  # a request instead of a deposit; {secret_of_KEY} is the code in that person's last mail
     type: str = "34794-8"
     structured: bool = True
     client: str = "thunderbird"  # thunderbird, outlook, openssl, gpgsm, nss

@@ -44,10 +44,19 @@ def make(send: Send, cast: Cast, demo: DemoInstance, at: datetime) -> Made:
     return Made(wrap(send, inner, cast, demo, at), inner, _attached(inner, send.by))
 
 
+def address_of(send: Send, cast: Cast) -> str:
+    """Where a mail of a story goes."""
+    network = cast.told["networks"][0]
+    return {
+        "gateway": cast.told["gateway"]["address"], "network": network["address"],
+        "registration": network["registration"], "folder": cast.folder(send.folder)["address"],
+    }[send.to]  # fmt: skip
+
+
 def wrap(send: Send, inner: bytes, cast: Cast, demo: DemoInstance, at: datetime) -> bytes:
     """Sign and encrypt an entity as the story wants."""
     sender = send.from_address or cast.person(send.from_person or send.by)["mailbox"]
-    to = cast.told["gateway"]["address"] if send.to == "gateway" else cast.folder(send.folder)["address"]
+    to = address_of(send, cast)
     name = f"<{secrets.token_hex(12)}@{sender.partition('@')[2]}>"
     envelope = Envelope(sender, to, SUBJECT, at, name)
     if send.client in PROGRAMS:

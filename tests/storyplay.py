@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import tempfile
 import threading
 import time
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.header import decode_header, make_header
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import structlog
 
 from dcc.gateway import logs
 from dcc.gateway.cast_reader import Cast
+from dcc.gateway.clients import report_entity
 from dcc.gateway.held import recheck_due
 from dcc.gateway.serve import start, utc_now
 from dcc.gateway.services import Services, load_crls, open_database, open_services
@@ -30,11 +33,13 @@ from dcc.gateway.views import folder_view, message_view
 from dcc.mailbox import audit, folders, messages, outbox
 from dcc.mailbox.records import Delivery, MessageState
 from demoinstance import DemoInstance
+from goldenmail import unseal
 from postoffice import PostOffice, free_port
 from story import Send, Story
-from storymail import Made, make, wrap
+from storymail import Made, address_of, make, wrap
 from terminal import dcc
 
+SECRET = re.compile(r"\[([0-9A-Z]{5}(?:-[0-9A-Z]{1,5}){5})\]")
 SECONDS = 60.0  # the longest wait for what normally takes a few hundredths
 ROLES = frozenset({"smtp", "worker", "relay"})
 DAY = timedelta(days=1)
@@ -186,6 +191,9 @@ def _send(send: Send, played: Played, running: _Running, demo: DemoInstance, pos
     if send.mail is not None:
         raw = (played.story.path / send.mail).read_text(encoding="utf-8")
         made = Made(_filled(raw, played, send).replace("\n", "\r\n").encode(), b"", {})
+    elif send.words is not None:
+        inner = report_entity(_words(send.words, played, demo), ())
+        made = Made(wrap(send, inner, cast, demo, at), inner, {})
     elif send.repeat == "octets":
         made = played.made[0]
     elif send.repeat == "content":
@@ -196,7 +204,7 @@ def _send(send: Send, played: Played, running: _Running, demo: DemoInstance, pos
     sender = send.envelope_from
     if sender is None:
         sender = send.from_address or cast.person(send.from_person or send.by)["mailbox"]
-    to = cast.told["gateway"]["address"] if send.to == "gateway" else cast.folder(send.folder)["address"]
+    to = address_of(send, cast)
     if post is None:
         message = submit(str(running.told["smtp"]), made.raw, sender=sender, recipient=to, timeout=SECONDS)
     else:
@@ -244,6 +252,20 @@ def _put_lists(folder: Path, demo: DemoInstance, *, age: timedelta, number: int)
         files.append(folder / f"liste-{place}.crl")
         files[-1].write_bytes(data)
     return files
+
+
+def _words(text: str, played: Played, demo: DemoInstance) -> str:
+    """A request of the story: folders, people's addresses, and codes that people were sent."""
+    told = {f"reference_of_{one['key']}": one["reference"] for one in played.cast.told["folders"]}
+    told |= {f"mailbox_of_{one['key']}": one["mailbox"] for one in played.cast.told["people"]}
+    gateway = demo.issued.gateway.signing.certificate
+    for one in _received(played, None):
+        inner = unseal(one.raw, demo.reader(one.person), gateway)
+        subject = str(make_header(decode_header(inner.inner["Subject"] or inner.outer["Subject"])))
+        found = SECRET.search(subject)
+        if found is not None:
+            told[f"secret_of_{one.person}"] = found[1]
+    return text.format(**told)
 
 
 def _filled(text: str, played: Played, send: Send) -> str:
