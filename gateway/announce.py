@@ -100,15 +100,13 @@ class Announcer:
                 for delivery, plan in self._plans(list(mails)):
                     if self._finishing.is_set():
                         break
-                    waiting.popleft()
                     done = self._guarded(delivery, plan)
                     if done is not None:
                         settled.append(done)
+                    waiting.popleft()
         finally:
-            if settled:
-                self._outcomes.write_down(partial(self._outcomes.settle, settled))
-            for one in waiting:
-                self._outcomes.write_down(partial(self._outcomes.give_back, one))
+            owed = [partial(self._outcomes.settle, settled)] if settled else []
+            self._outcomes.write_down(*owed, *(partial(self._outcomes.give_back, one) for one in waiting))
         return len(claimed)
 
     def _plans(self, mails: Sequence[Delivery]) -> list[tuple[Delivery, _Plan]]:

@@ -60,13 +60,20 @@ class Outcomes:
             self.audit(conn, lost, "uncertain", "interrupted", now)
             self.count(DeliveryState.UNCERTAIN)
 
-    def write_down(self, record: Callable[[], None]) -> None:
-        """What came of a mail is known to us alone: it is written as soon as the store is back (I1)."""
-        try:
-            record()
-        except (DatabaseGone, DatabaseFull):
-            self._unwritten.append(record)
-            raise
+    def write_down(self, *records: Callable[[], None]) -> None:
+        """What came of a mail is known to us alone: what the store does not take now, it is given later (I1).
+
+        Raises DatabaseGone, DatabaseFull, once everything was tried.
+        """
+        failure: Exception | None = None
+        for record in records:
+            try:
+                record()
+            except (DatabaseGone, DatabaseFull) as error:
+                self._unwritten.append(record)
+                failure = error
+        if failure is not None:
+            raise failure
 
     def write_late(self) -> None:
         """Write what could not be written before. Raises DatabaseGone, DatabaseFull."""
@@ -78,9 +85,9 @@ class Outcomes:
             self.write_down(record)
 
     def give_back(self, delivery: Delivery) -> None:
-        """Claimed, and nothing of it begun: due again now."""
+        """Claimed, and nothing of it begun: free for the next worker."""
         with self._services.database.begin() as conn:
-            outbox.retry_later(conn, delivery.id, due=delivery.due, attempt=delivery.attempts)
+            outbox.give_back(conn, delivery.id, attempt=delivery.attempts)
 
     def settle(self, mails: Sequence[Done]) -> None:
         """What came of these mails, with its audit records, in one transaction; what was sent needs no file."""

@@ -177,6 +177,12 @@ def retry_later(conn: Connection, delivery_id: str, *, due: datetime, attempt: i
     return conn.execute(back, {"which": delivery_id, "before": before, **values}).rowcount == 1
 
 
+def give_back(conn: Connection, delivery_id: str, *, attempt: int) -> bool:
+    """Claimed under this number, and nothing of it begun: free for the next worker."""
+    mine = _SET.where(outbox.c.started_at.is_(None), outbox.c.attempts == attempt)
+    return conn.execute(mine.values(lease_until=None), {"which": delivery_id}).rowcount == 1
+
+
 def requeue(conn: Connection, delivery_id: str, *, now: datetime) -> bool:
     """A person decides to send a failed or uncertain mail again, with the same Message-ID."""
     done = conn.execute(

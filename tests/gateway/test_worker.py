@@ -268,10 +268,10 @@ class TestSigterm:
         with nursery.serving(instance) as gateway, open_database(load_settings(config, {})) as database:
             gateway.ready()
             deadline = time.monotonic() + SECONDS
-            while time.monotonic() < deadline:
-                with database.read() as conn:
-                    states = [one.state for one in outbox.deliveries(conn)]
-                if DeliveryState.QUEUED not in states:
-                    break
+            while DeliveryState.QUEUED in states and time.monotonic() < deadline:
                 time.sleep(0.05)
-        assert sorted(states) == sorted([DeliveryState.UNCERTAIN, *[DeliveryState.SENT] * 6])
+                with database.read() as conn:
+                    found = outbox.deliveries(conn)
+                states = [one.state for one in found]
+        wanted = sorted([DeliveryState.UNCERTAIN, *[DeliveryState.SENT] * 6])
+        assert sorted(states) == wanted, [(one.state, one.attempts, one.due, one.started_at) for one in found]
