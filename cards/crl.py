@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from dcc.cards.certificate import CardCertificate
-from dcc.cards.crlindex import BROKEN, CrlInfo, IndexedCrl, index_crl, mark_verified
+from dcc.cards.crlindex import BROKEN, CrlInfo, IndexedCrl, index_crl, issuer_of, mark_verified
 from dcc.cards.crlscope import Scope, Standing, listed, scopes_of, standing
 from dcc.cards.errors import CrlUnreadable
 
@@ -51,6 +51,7 @@ class RevocationStatus:
     revoked_at: datetime | None = None
     refused: tuple[CrlInfo, ...] = ()  # lists with a lower number than the one held: rollback
     unverified: int = 0  # lists in the issuer's name that it did not sign
+    stale: bool = False  # unknown for no other reason than that the list is past its next update
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,13 @@ class CrlStore:
         self._known: set[str] = set()
         self._resolved: dict[str, _Resolved] = {}
         self._lock = threading.Lock()
-        self._files: dict[Path, tuple[int, int]] = {}
+        self._files: dict[Path, tuple[tuple[int, int], tuple[CrlInfo, ...]]] = {}
         self.generation = 0
 
     def add(self, data: bytes) -> tuple[CrlInfo, ...]:
         """Add the CRL or CRLs of one file (DER or PEM). Raises CrlUnreadable."""
         added = []
-        for der in _ders(data):
+        for der in ders(data):
             crl = index_crl(der, self._cache)
             with self._lock:
                 if crl.info.sha256 not in self._known:
@@ -92,9 +93,34 @@ class CrlStore:
         """Add the lists of a file; one that has not changed since costs a stat. Raises OSError, CrlUnreadable."""
         found = path.stat()
         mark = (found.st_mtime_ns, found.st_size)
-        if self._files.get(path) != mark:
-            self.add(path.read_bytes())
-            self._files[path] = mark
+        known = self._files.get(path)
+        if known is None or known[0] != mark:
+            self._files[path] = (mark, self.add(path.read_bytes()))
+
+    def retire(self, present: Container[Path], needed: Container[str]) -> int:
+        """Let go of lists whose file has gone and whose SHA-256 is not `needed`; returns how many.
+
+        A list that a newer one replaced would else stay in memory for as long as the program runs.
+        """
+        gone = [path for path in self._files if path not in present]
+        named = {info.sha256 for path in gone for info in self._files[path][1] if info.sha256 not in needed}
+        with self._lock:
+            for lists in self._by_issuer.values():
+                lists[:] = [crl for crl in lists if crl.info.sha256 not in named]
+            self._known -= named
+            if named:
+                self._resolved.clear()
+                self.generation += 1
+        for path in gone:
+            if all(info.sha256 not in self._known for info in self._files[path][1]):
+                del self._files[path]
+        return len(named)
+
+    def octets(self, sha256: str) -> bytes | None:
+        """One list as it was published, DER."""
+        with self._lock:
+            found = (crl.der for lists in self._by_issuer.values() for crl in lists if crl.info.sha256 == sha256)
+            return next(found, None)
 
     def infos(self) -> tuple[CrlInfo, ...]:
         """Every list held."""
@@ -122,7 +148,8 @@ class CrlStore:
             return RevocationStatus(Revocation.UNKNOWN, _why_none(known), (), None, refused, known.unverified)
         place, scope = best
         status = Revocation.GOOD if place is Standing.FRESH else Revocation.UNKNOWN
-        return RevocationStatus(status, TEXTS[place], scope.lists, None, refused, known.unverified)
+        stale = place is Standing.STALE
+        return RevocationStatus(status, TEXTS[place], scope.lists, None, refused, known.unverified, stale)
 
     def _resolve(self, issuer: CardCertificate) -> _Resolved:
         with self._lock:
@@ -184,10 +211,19 @@ def _verifier(issuer: CardCertificate) -> tuple[str, Callable[[bytes], bool]] | 
 def signed_by(data: bytes, issuer: CardCertificate) -> bool:
     """Whether this authority signed every list of a file (DER or PEM). Raises CrlUnreadable."""
     verify = _verifier(issuer)
-    return verify is not None and all(verify[1](der) for der in _ders(data))
+    return verify is not None and all(verify[1](der) for der in ders(data))
 
 
-def _ders(data: bytes) -> list[bytes]:
+def issuer_name(der: bytes) -> bytes:
+    """The name of the authority that a list says it is of, DER. Raises CrlUnreadable."""
+    try:
+        return issuer_of(der)
+    except BROKEN as error:
+        raise CrlUnreadable("ce n'est pas une CRL lisible") from error
+
+
+def ders(data: bytes) -> list[bytes]:
+    """The lists of one file, DER or PEM, as DER; not looked into. Raises CrlUnreadable."""
     if b"-----BEGIN" not in data:
         return [data]
     try:

@@ -12,7 +12,7 @@ from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
 from dcc.cards.identifiers import TEST_ONLY, idnps
 from dcc.cards.nomenclature import TEST_BIT
-from dcc.cards.opposition import listed_anyway, revocation, same_card
+from dcc.cards.opposition import LISTS_ALONE, Beside, listed_anyway, revocation, same_card
 from dcc.cards.path import PathResult, find_path, readable
 from dcc.cards.trust import TrustStore
 from dcc.cards.usage import PURPOSES
@@ -34,17 +34,20 @@ def judge(
     extra_certificates: Sequence[bytes] = (),
     revocation: bool = True,
     environment: str | None = None,
+    beside: Beside = LISTS_ALONE,
 ) -> Judgement:
     """Judge one certificate (DER or PEM) at a time. `purpose`: "sign", "encrypt" or "server".
 
-    Every check is made and told; the headline is the first failure in the order of `Verdict`.
+    Every check is made and told; the headline is the first failure in the order of `Verdict`. `beside`: what
+    a responder or an operator says beside the lists.
     """
     try:
         certificate = read_certificate(data)
     except Unparseable as error:
         return Judgement(Verdict.UNPARSEABLE, (Evidence("read", Verdict.UNPARSEABLE, str(error)),), None)
     path = find_path(certificate, trust, extra_certificates, at)
-    question = _Question(trust, crls, at, purpose, revocation, environment or trust.environment, extra_certificates)
+    where = environment or trust.environment
+    question = _Question(trust, crls, at, purpose, revocation, where, extra_certificates, beside)
     return _judge(certificate, path, question)
 
 
@@ -57,6 +60,7 @@ class _Question:
     revocation: bool
     environment: str
     extra: Sequence[bytes]
+    beside: Beside
 
 
 def _judge(certificate: CardCertificate, path: PathResult, question: _Question) -> Judgement:
@@ -72,7 +76,7 @@ def _judge(certificate: CardCertificate, path: PathResult, question: _Question) 
     if not question.revocation:
         evidence.append(Evidence("revocation", None, "opposition non vérifiée, à la demande", {"skipped": "yes"}))
     elif path.problem is None:
-        evidence.extend(revocation(certificate, path.chain, crls, at))
+        evidence.extend(revocation(certificate, path.chain, crls, at, question.beside))
         beside = (*question.trust.intermediates, *readable(question.extra))
         evidence.extend(same_card(certificate, path.chain, beside, crls, at))
     else:
@@ -158,7 +162,13 @@ class Judge:
         self._lock = threading.Lock()
 
     def __call__(
-        self, data: bytes, *, at: datetime, purpose: str = "sign", extra_certificates: Sequence[bytes] = ()
+        self,
+        data: bytes,
+        *,
+        at: datetime,
+        purpose: str = "sign",
+        extra_certificates: Sequence[bytes] = (),
+        beside: Beside = LISTS_ALONE,
     ) -> Judgement:
         """Judge one certificate at a time."""
         try:
@@ -172,7 +182,8 @@ class Judge:
                 if len(self._paths) >= MOST_CACHED:
                     self._paths.clear()
                 self._paths[certificate.sha256] = known
-        question = _Question(self.trust, self.crls, at, purpose, True, self.trust.environment, extra_certificates)
+        where = self.trust.environment
+        question = _Question(self.trust, self.crls, at, purpose, True, where, extra_certificates, beside)
         return _judge(certificate, known, question)
 
 

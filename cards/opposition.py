@@ -5,20 +5,41 @@ Facts: cards §6. An authority that is itself revoked vouches for nothing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from dcc.cards.certificate import CardCertificate
 from dcc.cards.crl import CrlStore, Revocation, RevocationStatus
+from dcc.cards.ocsp import DEFAULT_AGE, read_answer
 from dcc.cards.signature import is_issuer, signed_by
 from dcc.cards.trust import TrustStore
 from dcc.cards.verdict import Evidence, Verdict
 
+OVERRIDDEN = "liste d'opposition périmée, admise par débrayage de l'exploitant"
 OPPOSED = "carte opposée ou certificat révoqué"
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is known of a certificate beside the lists: a responder's answers, an operator's decision."""
+
+    ocsp: tuple[bytes, ...] = ()  # answers about the certificate itself, DER
+    asked_at: datetime | None = None  # when; None: at the time of the judgement
+    age: timedelta = DEFAULT_AGE  # of an answer that does not say until when it is good
+    override: str | None = None  # the decision that lets stale lists count as fresh (facts: cards §6)
+
+
+LISTS_ALONE = Beside()
+
+
 def revocation(
-    certificate: CardCertificate, chain: Sequence[CardCertificate], crls: CrlStore, at: datetime
+    certificate: CardCertificate,
+    chain: Sequence[CardCertificate],
+    crls: CrlStore,
+    at: datetime,
+    beside: Beside = LISTS_ALONE,
 ) -> list[Evidence]:
     """The certificate against its issuer's lists, then each authority but the anchor against those above it."""
     if not chain:
@@ -26,8 +47,45 @@ def revocation(
         return [Evidence("revocation", Verdict.REVOCATION_UNKNOWN, text)]
     found = []
     for place, (one, issuer) in enumerate(zip((certificate, *chain), chain, strict=False)):
-        found.append(_evidence(crls.status(one, issuer, at), authority=place > 0, at=at))
+        status = crls.status(one, issuer, at)
+        asked = place == 0 and status.status is not Revocation.REVOKED  # listed: opposed, whoever says what
+        told = _asked(one, issuer, crls, beside, beside.asked_at or at) if asked else None
+        if told is None:
+            found.append(_evidence(status, authority=place > 0, at=at, override=beside.override))
+            continue
+        found.append(told)
     return found
+
+
+def _asked(
+    certificate: CardCertificate, issuer: CardCertificate, crls: CrlStore, beside: Beside, at: datetime
+) -> Evidence | None:
+    """What the responder says, where it says something that counts: revoked always, good when it is fresh."""
+    best = None
+    for der in beside.ocsp:
+        answer = read_answer(der, certificate, issuer, at, age=beside.age)
+        if answer.problem is not None or answer.status is Revocation.UNKNOWN:
+            continue  # unknown is not good (RFC 6960 §2.2): the lists decide
+        if answer.responder is not None and _responder_revoked(answer.responder, issuer, crls, at):
+            continue
+        details = {
+            "ocsp_this_update": iso(answer.this_update), "ocsp_next_update": iso(answer.next_update),
+            "ocsp_produced_at": iso(answer.produced_at), "ocsp_responder": answer.responder_name,
+        }  # fmt: skip
+        rests_on = (hashlib.sha256(der).hexdigest(),)
+        if answer.status is Revocation.REVOKED:
+            return Evidence("revocation", Verdict.OPPOSED, OPPOSED, details, rests_on)
+        best = Evidence("revocation", None, "non révoquée selon le répondeur OCSP", details, rests_on)
+    return best
+
+
+def _responder_revoked(responder: CardCertificate, issuer: CardCertificate, crls: CrlStore, at: datetime) -> bool:
+    return crls.status(responder, issuer, at).status is Revocation.REVOKED
+
+
+def iso(at: datetime | None) -> str:
+    """A time as evidence tells it."""
+    return "" if at is None else at.isoformat()
 
 
 def same_card(
@@ -51,7 +109,8 @@ def same_card(
         revoked = status.status is Revocation.REVOKED
         text = "l'autre certificat de la même carte est opposé" if revoked else status.text
         details = {"serial": f"{other.serial:x}", "usage": other.usage.value, **list_details(status, at)}
-        found.append(Evidence("revocation of the same card", Verdict.OPPOSED if revoked else None, text, details))
+        verdict = Verdict.OPPOSED if revoked else None
+        found.append(Evidence("revocation of the same card", verdict, text, details, _digests(status)))
     return found
 
 
@@ -70,15 +129,23 @@ def listed_anyway(certificate: CardCertificate, trust: TrustStore, crls: CrlStor
     return [Evidence("revocation", Verdict.REVOCATION_UNKNOWN, "sans chaîne, l'opposition ne peut être vérifiée")]
 
 
-def _evidence(status: RevocationStatus, *, authority: bool, at: datetime) -> Evidence:
+def _evidence(status: RevocationStatus, *, authority: bool, at: datetime, override: str | None = None) -> Evidence:
     check = "revocation of the authority" if authority else "revocation"
     details = list_details(status, at)
     if status.status is Revocation.REVOKED:
         verdict = Verdict.UNTRUSTED_CHAIN if authority else Verdict.OPPOSED
-        return Evidence(check, verdict, "autorité émettrice révoquée" if authority else OPPOSED, details)
+        text = "autorité émettrice révoquée" if authority else OPPOSED
+        return Evidence(check, verdict, text, details, _digests(status))
+    if status.status is Revocation.UNKNOWN and status.stale and override is not None:
+        # An operator's decision, not a fact: told as such, and only of a list that was fresh once (facts: cards §6)
+        return Evidence(check, None, OVERRIDDEN, {**details, "override": override}, _digests(status))
     if status.status is Revocation.UNKNOWN:
-        return Evidence(check, Verdict.REVOCATION_UNKNOWN, status.text, details)
-    return Evidence(check, None, status.text, details)
+        return Evidence(check, Verdict.REVOCATION_UNKNOWN, status.text, details, _digests(status))
+    return Evidence(check, None, status.text, details, _digests(status))
+
+
+def _digests(status: RevocationStatus) -> tuple[str, ...]:
+    return tuple(info.sha256 for info in status.lists)
 
 
 def list_details(status: RevocationStatus, at: datetime) -> dict[str, str]:

@@ -36,7 +36,7 @@ def signed_by(certificate: CardCertificate, authority: CardCertificate) -> bool 
         if fields["signature"].dump() != whole["signature_algorithm"].dump():
             return None  # RFC 5280 §4.1.1.2: the two must be the same
         key: Any = load_der_public_key(asn1.Certificate.load(authority.der).public_key.dump())
-        _verify(key, whole["signature_algorithm"], whole["signature_value"].native, fields.dump())
+        verify_octets(key, whole["signature_algorithm"], whole["signature_value"].native, fields.dump())
     except InvalidSignature:
         return False
     except (*BROKEN, UnsupportedAlgorithm):
@@ -44,7 +44,8 @@ def signed_by(certificate: CardCertificate, authority: CardCertificate) -> bool 
     return True
 
 
-def _verify(key: Any, algorithm: Any, signature: bytes, signed: bytes) -> None:
+def verify_octets(key: Any, algorithm: Any, signature: bytes, signed: bytes) -> None:
+    """Check one signature with the algorithm as X.509 writes it. Raises InvalidSignature, UnsupportedAlgorithm, KeyError."""
     kind = algorithm.signature_algo
     if kind in {"ed25519", "ed448"}:
         key.verify(signature, signed)

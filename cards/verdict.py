@@ -36,6 +36,7 @@ class Evidence:
     verdict: Verdict | None
     text: str
     details: Mapping[str, str] = field(default_factory=dict)
+    rests_on: tuple[str, ...] = ()  # SHA-256 of the lists and OCSP answers that it was read from
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def _places(settings: Settings) -> dict[str, Path]:
     storage, keys, smtp = settings.storage, settings.keys, settings.smtp
     named: dict[str, Path | None] = {
         "storage.spool": storage.spool, "storage.documents": storage.documents, "storage.outbox": storage.outbox,
-        "storage.work": storage.work, "storage.key_encryption_keys": storage.key_encryption_keys,
+        "storage.proofs": storage.proofs, "storage.work": storage.work,
+        "storage.key_encryption_keys": storage.key_encryption_keys, "trust.authorities": settings.trust.authorities,
         "keys.signing": keys.signing, "keys.password_file": keys.password_file, "keys.pin_file": keys.pin_file,
         "keys.audit": keys.audit,
         "smtp.certificate": smtp.certificate, "smtp.private_key": smtp.private_key,

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import ssl
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -15,18 +15,16 @@ from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
 from dcc.cards.usage import Usage
-from dcc.gateway.crlupdate import in_force
+from dcc.gateway.crlfetch import fetcher_of, refreshed, silent
+from dcc.gateway.crlupdate import WARNING, in_force, wants_look
 from dcc.gateway.instance import open_keyring, open_keys
-from dcc.gateway.relay import tls_context
 from dcc.gateway.ownkeys import SOON
+from dcc.gateway.relay import tls_context
 from dcc.gateway.services import load_crls, open_database, open_matrix, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
 from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
 from dcc.smime.tokenkey import TokenRsaKey
-
-STALE = timedelta(hours=36)
-EMPTY = timedelta(days=3650)  # authorities that publish no fresh list put its end very far
 
 
 def check(config: Path, now: datetime) -> tuple[Settings | None, list[str], list[str]]:
@@ -119,10 +117,11 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
 
 
 def _trust(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:
-    try:
-        open_trust(settings)
-    except ConfigurationError as error:
-        problems.extend(error.problems)
+    for reads in (open_trust, fetcher_of):
+        try:
+            reads(settings)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
     cache = settings.path(settings.trust.crl_cache)
     lists = CrlStore(cache if cache.is_dir() else None)
     try:
@@ -131,13 +130,16 @@ def _trust(settings: Settings, now: datetime, problems: list[str], warnings: lis
         problems.extend(error.problems)
         return
     infos = in_force(lists.infos())
+    seen = refreshed(settings)
     if not infos:
         warnings.append("trust.crls : aucune liste d'opposition, toute carte sera mise en attente")
     for info in infos:
         if info.next_update is None or now > info.next_update:
             warnings.append(f"trust.crls : la liste n° {info.number} est périmée, ses cartes seront mises en attente")
-        elif STALE < now - info.this_update < EMPTY:
+        elif wants_look(info, seen.get(info.sha256), now):
             warnings.append(f"trust.crls : la liste n° {info.number} a plus de 36 heures")
+    for host in silent(settings, now, WARNING):
+        warnings.append(f"trust.crl_urls : aucune liste relevée sur {host} depuis plus de 36 heures")
 
 
 def _server(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:

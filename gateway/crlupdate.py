@@ -4,45 +4,85 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from dcc.cards.crl import CrlStore, signed_by
+from dcc.cards.crl import CrlStore, ders, issuer_name, signed_by
 from dcc.cards.crlindex import CrlInfo
 from dcc.cards.errors import CrlUnreadable
 from dcc.cards.trust import TrustStore
+from dcc.gateway.settings import Settings
 from dcc.mailbox.spool import fsync_directory
 
 Kind = tuple[str, str | None, str, tuple[str, ...], bool]
+WARNING = timedelta(hours=36)  # facts: cards §6
+DAILY = timedelta(days=15)  # lists that are made each day say that they are good for six (facts: cards §6)
+EMPTY = timedelta(days=3650)  # authorities that publish no fresh list put its end very far
 REPLACED = "anciennes"  # verdicts that rested on them can be proved again (I6)
 
 
-def take_list(path: Path, folder: Path, trust: TrustStore) -> str | None:
+def take_list(path: Path, folder: Path, trust: TrustStore, cache: Path | None = None) -> str | None:
     """None when the list is in force from now on, else why it is refused. Raises OSError from the folder."""
     try:
         data = path.read_bytes()
-        infos = CrlStore(None).add(data)
-        known = all(_signed(data, info, trust) for info in infos)
     except OSError:
         return "le fichier est absent ou illisible"
+    taken = take_octets(data, folder, trust, cache)
+    return taken if isinstance(taken, str) else None
+
+
+def take_octets(data: bytes, folder: Path, trust: TrustStore, cache: Path | None = None) -> tuple[CrlInfo, ...] | str:
+    """The same with the octets of one file, or of one answer of a host; gives the lists that were taken.
+
+    Signatures come first: what nobody known signed costs no index and leaves nothing in the cache.
+    """
+    try:
+        if not _signed(data, trust):
+            return "aucune autorité connue ne l'a signée"  # else a forged high number would shut out the true ones
+        infos = CrlStore(cache).add(data)
     except CrlUnreadable:
         return "ce n'est pas une CRL lisible"
-    if not known:
-        return "aucune autorité connue ne l'a signée"  # else a forged high number would shut out the true ones
     replaced: list[Path] = []
     for held in sorted(one for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")):
-        for old, new in ((old, new) for old in _infos(held) for new in infos):
+        inside = _infos(held, cache)
+        for old, new in ((old, new) for old in inside for new in infos):
             if _kind(old) != _kind(new) or old.number is None:
                 continue
             if new.number is None or new.number < old.number:  # facts: cards §6, rollback
                 return f"numéro inférieur à celui de la liste déjà connue ({old.number})"
-            if new.number > old.number and len(_infos(held)) == 1:
+            if new.number == old.number and new.this_update < old.this_update:
+                return f"plus ancienne que la liste déjà connue de même numéro ({old.number})"
+            if new.number > old.number and len(inside) == 1:
                 replaced.append(held)
     _write(folder, f"{infos[0].sha256[:32]}.crl", data)
     for held in replaced:
         (folder / REPLACED).mkdir(exist_ok=True, mode=0o700)
         held.replace(folder / REPLACED / held.name)
-    return None
+    return infos
+
+
+def folder_of(settings: Settings) -> Path | None:
+    """The first folder that `trust.crls` names: where new lists are put."""
+    return next((path for one in settings.trust.crls if (path := settings.path(one)).is_dir()), None)
+
+
+def settings_cache(settings: Settings) -> Path:
+    """Where indexes of lists are kept."""
+    return settings.path(settings.trust.crl_cache)
+
+
+def wants_look(info: CrlInfo, refreshed_at: datetime | None, now: datetime) -> bool:
+    """Whether somebody should look at this list: 36 hours without a newer one, or without an answer of its host.
+
+    A root's list is made every month or two: of such a list only the host's silence is told (facts: cards §6, §12).
+    """
+    if refreshed_at is not None and now - refreshed_at > WARNING:
+        return True
+    life = None if info.next_update is None else info.next_update - info.this_update
+    rare = life is not None and life > DAILY
+    if rare and refreshed_at is not None:
+        return False
+    return WARNING < now - info.this_update < EMPTY
 
 
 def in_force(infos: Iterable[CrlInfo]) -> tuple[CrlInfo, ...]:
@@ -64,14 +104,19 @@ def _rank(info: CrlInfo) -> tuple[int, datetime]:
     return (-1 if info.number is None else info.number, info.this_update)
 
 
-def _signed(data: bytes, info: CrlInfo, trust: TrustStore) -> bool:
-    issuers = (*trust.anchors, *trust.intermediates)
-    return any(one.subject_der.hex() == info.issuer and signed_by(data, one) for one in issuers)
+def _signed(data: bytes, trust: TrustStore) -> bool:
+    """Whether the authority that each list names signed it, and may sign lists (RFC 5280 §6.3.3 (f), (g))."""
+    for der in ders(data):
+        named = issuer_name(der)
+        issuers = (one for one in (*trust.anchors, *trust.intermediates) if one.subject_der == named)
+        if not any(signed_by(der, one) for one in issuers):
+            return False
+    return True
 
 
-def _infos(path: Path) -> tuple[CrlInfo, ...]:
+def _infos(path: Path, cache: Path | None) -> tuple[CrlInfo, ...]:
     try:
-        return CrlStore(None).add(path.read_bytes())
+        return CrlStore(cache).add(path.read_bytes())
     except CrlUnreadable:
         return ()  # said by check-config; it proves nothing against a new list
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from dcc.gateway.alive import Alive
-from dcc.gateway.crlupdate import in_force
+from dcc.gateway.crlwatch import ListWatch
 from dcc.gateway.held import recheck_due
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.ownkeys import SOON, days_left
@@ -38,6 +38,7 @@ class Housekeeper:
         self._roles = roles
         self._alive = alive
         self._clock = clock
+        self._lists = ListWatch(services, metrics)
         self._tidied: float | None = None
         self._announced: float | None = None
 
@@ -89,8 +90,7 @@ class Housekeeper:
         metrics.outbox.set(owed)
         metrics.outbox_age.set(0 if oldest is None else (now - oldest).total_seconds())
         metrics.free_disk.set(services.spool.free_bytes())
-        lists = in_force(services.judge.crls.infos())
-        metrics.crl_age.set(max(((now - one.this_update).total_seconds() / 3600 for one in lists), default=0))
+        self._lists.measure(now)
 
     def watch_keys(self) -> None:
         """How long the gateway's own certificates last; once a day the log names those that end soon."""

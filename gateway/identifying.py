@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from dcc.cards.opposition import Beside
 from dcc.cards.verdict import Judgement
 from dcc.gateway.progress import Progress
+from dcc.gateway.proving import keep
 from dcc.gateway.services import Services
 from dcc.gateway.signingtime import SPREAD, at_signing_too
 from dcc.router import intended
@@ -29,6 +31,7 @@ class _Judged:
 
     signer: SignatureCheck
     judgement: Judgement
+    beside: Beside  # what the verdict rested on beside certificates and lists
     found: Sender | Unidentified
 
 
@@ -44,6 +47,10 @@ def identify(services: Services, progress: Progress, opened: Opened) -> Sender |
     answering = [one for one in judged if isinstance(one.found, Sender)]
     chosen = answering[0] if answering else judged[0]
     _note(progress, chosen)
+    progress.evidence["card"]["basis"] = keep(
+        services.proofs, chosen.judgement, certificate=chosen.signer.certificate or b"", extra=opened.certificates,
+        trust=services.judge.trust, crls=services.judge.crls, beside=chosen.beside,
+    )  # fmt: skip
     if answering and len(answering) not in (1, len(judged)):
         # R-SIGNERS: exactly one signer, or every one, answers for From
         return Unidentified(reason(AMBIGUOUS, detail="R-SIGNERS"), progress.account)
@@ -56,12 +63,14 @@ def identify(services: Services, progress: Progress, opened: Opened) -> Sender |
 def _judged(
     services: Services, progress: Progress, opened: Opened, signer: SignatureCheck, address: str, conn: Connection
 ) -> _Judged:
-    at_reception = services.judge_signer(signer.certificate or b"", opened.certificates, progress.message.received_at)
+    at_reception, beside = services.judge_signer(
+        signer.certificate or b"", opened.certificates, progress.message.received_at, progress.at
+    )
     judgement = at_signing_too(at_reception, signer.signing_time)
     found = identify_sender(
         conn, verdict=judgement.verdict.value, certificate=judgement.certificate, from_address=address
     )
-    return _Judged(signer, judgement, found)
+    return _Judged(signer, judgement, beside, found)
 
 
 def _note(progress: Progress, chosen: _Judged) -> None:

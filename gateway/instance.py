@@ -21,7 +21,7 @@ from dcc.mailbox.database import Database
 from dcc.mailbox.keyring import KeyRing
 from dcc.smime.keys import KeyPair
 
-FOLDERS = ("keys", "var", "var/spool", "var/documents", "var/outbox", "var/work", "var/crl", "run")
+FOLDERS = ("keys", "var", "var/spool", "var/documents", "var/outbox", "var/work", "var/proofs", "var/crl", "run")
 PRODUCTION_FOLDERS = ("trust", "crls")  # what the template names, for the operator to fill
 # Never written over: without its key-encryption keys, what a database names cannot be read again
 KEPT = ("dcc.toml", "keys/key-encryption-keys.json", "keys/audit.pem", "var/dcc.sqlite", "demo")

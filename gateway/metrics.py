@@ -11,6 +11,7 @@ from dcc.mailbox.records import ENDS, DeliveryState, MessageState
 from dcc.router.reasons import table
 
 REPLIES = ("250", "421", "451", "452", "500", "501", "502", "503", "530", "550", "552", "553", "554", "555")
+FETCHES = ("taken", "refused", "unreachable")
 USES = ("signing", "decryption")  # the first decryption key: the one that is announced
 STAGES = ("opened", "identified", "read", "decided", "settled")
 
@@ -37,6 +38,18 @@ class Metrics:
         self.outbox = Gauge("dcc_outbox_depth", "Mails owed", registry=self.registry)
         self.outbox_age = Gauge("dcc_outbox_oldest_seconds", "Age of the oldest mail owed", registry=self.registry)
         self.crl_age = Gauge("dcc_crl_oldest_hours", "Age of the oldest opposition list held", registry=self.registry)
+        self.crl_ages = Gauge(
+            "dcc_crl_age_hours", "Age of the opposition list in force", ["authority", "kind"], registry=self.registry
+        )
+        self.crl_silence = Gauge(
+            "dcc_crl_silence_hours", "Hours since the list fetched longest ago was fetched", registry=self.registry
+        )
+        self.crl_fetches = Counter(
+            "dcc_crl_fetches", "Fetchings of opposition lists by result", ["result"], registry=self.registry
+        )
+        self.crl_override = Gauge(
+            "dcc_crl_override", "1 while stale opposition lists are overridden", registry=self.registry
+        )
         self.own_certificate = Gauge(
             "dcc_own_certificate_days", "Days until the gateway's own certificate ends", ["use"], registry=self.registry
         )
@@ -54,6 +67,8 @@ class Metrics:
         for message_state in MessageState:
             self.queue.labels(state=message_state.value)
             self.queue_age.labels(state=message_state.value)
+        for result in FETCHES:
+            self.crl_fetches.labels(result=result)
         for use in USES:
             self.own_certificate.labels(use=use)
         for stage in STAGES:

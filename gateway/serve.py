@@ -16,6 +16,8 @@ import structlog
 from dcc.gateway import logs
 from dcc.gateway.alive import Alive
 from dcc.gateway.announce import Announcer
+from dcc.gateway.crlfetch import ListFetcher
+from dcc.gateway.crlwatch import ListRounds
 from dcc.gateway.housekeeping import Housekeeper
 from dcc.gateway.intake import Intake
 from dcc.gateway.metrics import Metrics, start_metrics
@@ -99,6 +101,10 @@ async def start(services: Services, roles: frozenset[str], stack: AsyncExitStack
             "worker", pipeline.run_once, services.wake, settings.worker.threads).start())  # fmt: skip
     housekeeping = asyncio.create_task(housekeeper.run())
     stack.callback(housekeeping.cancel)
+    if "worker" in roles and settings.trust.crl_urls:
+        fetcher = ListFetcher(settings, services.judge.trust, services.random_bytes)
+        rounds = asyncio.create_task(ListRounds(services, fetcher, metrics, utc_now).run())
+        stack.callback(rounds.cancel)
     if "smtp" in roles:
         tls = None
         if settings.smtp.certificate is not None and settings.smtp.private_key is not None:

@@ -15,15 +15,22 @@ from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import CrlUnreadable, Unparseable
 from dcc.cards.judge import Judge
+from dcc.cards.opposition import Beside
 from dcc.cards.trust import TrustStore, certificates_in, trust_of
 from dcc.cards.verdict import Judgement
+from dcc.gateway.crlfetch import fetcher_of
+from dcc.gateway.crlupdate import in_force
 from dcc.gateway.instance import GatewayKeys, open_audit, open_keyring, open_keys
+from dcc.gateway.judging import SignerJudge
+from dcc.gateway.ocspask import OcspAsker
 from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.unopenable import Unopenable
 from dcc.gateway.worker import Wake
 from dcc.mailbox.audit import AuditTrail
 from dcc.mailbox.blobs import BlobStore
 from dcc.mailbox.database import Database
 from dcc.mailbox.keyring import KeyRing
+from dcc.mailbox.proofs import ProofStore
 from dcc.mailbox.records import BlobRef, Message, MessageState
 from dcc.mailbox.rows import new_id
 from dcc.mailbox.spool import Spool
@@ -60,12 +67,15 @@ class Services:
     keys: GatewayKeys
     audit: AuditTrail
     judge: Judge
+    asker: OcspAsker
+    proofs: ProofStore
     limits: Limits
     random_bytes: Callable[[int], bytes]
     wake: Wake = field(default_factory=Wake)  # messages to work on
     wake_relay: Wake = field(default_factory=Wake)  # mails to send
     count_end: Ended = _nobody
     owner: str = field(default_factory=new_id)  # under which this process holds its leases
+    unopenable: Unopenable = field(default_factory=lambda: Unopenable(100))
     matrix: Matrix = field(default_factory=default_matrix)  # types by profession, at filing and at distribution
 
     @property
@@ -82,9 +92,11 @@ class Services:
         """A judge of stored certificates, as the router wants it: the name of the verdict."""
         return StoredJudge(self.judge, at)
 
-    def judge_signer(self, certificate: bytes, extra: tuple[bytes, ...], at: datetime) -> Judgement:
-        """The verdict on the certificate that signed a message."""
-        return self.judge(certificate, at=at, purpose="sign", extra_certificates=extra)
+    def judge_signer(
+        self, certificate: bytes, extra: tuple[bytes, ...], at: datetime, now: datetime
+    ) -> tuple[Judgement, Beside]:
+        """The verdict on the certificate that signed a message received at `at`, reached now."""
+        return SignerJudge(self.judge, self.database, self.asker)(certificate, extra, at, now)
 
     def seal_secret(self, secret: bytes) -> str:
         """A one-time secret as the outbox may keep it until it is sent."""
@@ -160,10 +172,19 @@ def open_services(settings: Settings, random_bytes: Callable[[int], bytes] = os.
             keys=keys,
             audit=audit,
             judge=Judge(trust, crls),
-            limits=Limits(message=settings.smtp.message_size + (1 << 20)),
+            asker=OcspAsker(settings.trust, fetcher_of(settings)),
+            proofs=ProofStore(settings.path(settings.storage.proofs)),
+            limits=limits_of(settings),
+            unopenable=Unopenable(settings.worker.unopenable_per_hour),
             random_bytes=random_bytes,
             matrix=open_matrix(settings),
         )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The table of limits with what the settings change (I8)."""
+    changed: dict[str, int] = {str(name): value for name, value in settings.limits.items()}
+    return Limits(message=settings.smtp.message_size + (1 << 20), **changed)
 
 
 def open_matrix(settings: Settings) -> Matrix:
@@ -201,13 +222,15 @@ def open_trust(settings: Settings) -> TrustStore:
 def load_crls(settings: Settings, crls: CrlStore) -> None:
     """Read every list of the settings that is new. Raises ConfigurationError once the readable ones are in."""
     problems: list[str] = []
-    for path in files_of(settings, settings.trust.crls):
+    paths = files_of(settings, settings.trust.crls)
+    for path in paths:
         try:
             crls.add_file(path)
         except OSError:
             problems.append(f"trust.crls : {path.name} est absent ou illisible")
         except CrlUnreadable:
             problems.append(f"trust.crls : {path.name} n'est pas une CRL lisible")
+    crls.retire(frozenset(paths), {one.sha256 for one in in_force(crls.infos())})
     if problems:
         raise ConfigurationError(problems)
 

@@ -1,4 +1,4 @@
-"""`dcc message list|show`: what was received and how far each message has come."""
+"""`dcc message list|show|reverify`: what was received, how far each message has come, and its verdict proved again."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Les messages reçus et leur avancement.")
     group.command("list")(list_messages)
     group.command("show")(show)
+    group.command("reverify")(reverify_message)
     app.add_typer(group, name="message")
 
 
@@ -67,3 +68,38 @@ def show(
 
     for line in explained(view):
         typer.echo(line)
+
+
+def reverify_message(
+    message_id: Annotated[str, typer.Argument(help="L'identifiant donné par la réponse 250.")],
+    config: ConfigOption,
+    json_output: JsonOption = False,
+) -> None:
+    """Refait le verdict d'un message avec les seules preuves gardées. Exemple : dcc message reverify ID -c dcc.toml
+
+    Sans réseau, et sans les racines, les listes ni l'heure d'aujourd'hui. Sort 0 confirmé, 1 démenti, 3 si quelque
+    chose manque pour le dire.
+    """
+    from dcc.gateway.proving import NotProvable
+    from dcc.gateway.reverify import view
+    from dcc.gateway.reverifying import reverify_of
+
+    settings = common.settings_of(config)
+    try:
+        found = reverify_of(settings, message_id)
+    except NotProvable as error:
+        common.stop(str(error), common.EXIT_UNKNOWN)
+    if found is None:
+        common.stop("aucun message ne porte cet identifiant")
+    if json_output:
+        common.print_json(view(found))
+    else:
+        words = {True: "oui", False: "NON", None: "?"}
+        typer.echo(f"original inchangé       {words[found.original]}")
+        typer.echo(f"signature               {words[found.signature]}")
+        typer.echo(f"carte à la réception    {found.verdict} (alors : {found.stored_verdict})")
+        typer.echo(f"carte à la signature    {found.verdict_at_signing or 'sans date annoncée'}")
+        for one in found.checks:
+            typer.echo(f"  {'oui' if one.verdict is None else 'NON'}  {one.check} : {one.text}")
+    if found.confirmed is not True:
+        raise typer.Exit(common.EXIT_NO if found.confirmed is False else common.EXIT_UNKNOWN)
