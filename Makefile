@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help demo test check format lint types imports bench lock clean
+.PHONY: help demo test check format lint types imports fuzz bench lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ types: $(STAMP)
 
 imports: $(STAMP)
 	$(BIN)/lint-imports
+
+FUZZ_SECONDS ?= 7
+fuzz: $(STAMP) ## hostile input for the S/MIME reader: four fuzzers, FUZZ_SECONDS=7 each
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 bench: $(STAMP) ## floor and pipeline in one run, with the ratio
 	$(BIN)/python -m dcc.gateway.bench

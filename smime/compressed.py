@@ -24,7 +24,7 @@ def inflate(
     stream.enter(ber.SEQUENCE)
     stream.value()  # version
     algorithm = stream.value()
-    if ber.oid(algorithm, ber.children(algorithm, ber.whole(algorithm, ber.SEQUENCE))[0], limits) != ZLIB:
+    if ber.algorithm(algorithm, ber.whole(algorithm, ber.SEQUENCE), limits)[0] != ZLIB:
         raise Malformed("compression algorithm")
     stream.enter(ber.SEQUENCE)
     stream.value()

@@ -113,10 +113,9 @@ def _prologue(stream: ber.BerStream, limits: Limits) -> tuple[bytes, _Algorithm]
 
 
 def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
-    members = ber.children(data, ber.whole(data, ber.SEQUENCE))
-    name = ber.oid(data, members[0], limits)
-    if name == algorithms.CEK_HKDF_SHA256 and len(members) == 2:
-        real = data[members[1].start : members[1].end]
+    name, parameters = ber.algorithm(data, ber.whole(data, ber.SEQUENCE), limits)
+    if name == algorithms.CEK_HKDF_SHA256 and len(parameters) == 1:
+        real = data[parameters[0].start : parameters[0].end]
         found = _algorithm(real, limits)
         if found.derived is not None:
             raise Malformed("a derivation of a derivation")
@@ -124,13 +123,15 @@ def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
     if name not in algorithms.CIPHERS:
         raise Unsupported(f"content encryption {name}")
     cipher = algorithms.CIPHERS[name]
-    if len(members) < 2:
+    if not parameters:
         raise Malformed("content encryption without parameters")
-    parameter = members[1]
+    parameter = parameters[0]
     if cipher.authenticated:
         length = aead.TAG
         if cipher.mode != "chacha20":  # whose parameter is the nonce alone (RFC 8103 §3)
             fields = ber.children(data, parameter)
+            if not fields:
+                raise Malformed("authenticated encryption without a nonce")
             length = ber.integer(data, fields[1]) if len(fields) > 1 else 12
             parameter = fields[0]
         vector = data[parameter.value : parameter.end]
@@ -138,9 +139,10 @@ def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
             raise Unsupported(f"{cipher.mode} with a short tag or an odd nonce (R-GCM)")
         return _Algorithm(cipher, vector)
     if cipher.name == "rc2-cbc":
-        version, parameter = ber.children(data, parameter)
-        if data[version.start : version.end] != RC2_128:
+        fields = ber.children(data, parameter)
+        if len(fields) != 2 or data[fields[0].start : fields[0].end] != RC2_128:
             raise Unsupported("rc2 with a short key")
+        parameter = fields[1]
     vector = data[parameter.value : parameter.end]
     if len(vector) != cipher.block:
         raise Malformed("initialisation vector")

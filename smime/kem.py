@@ -59,12 +59,12 @@ def read(data: bytes, info: ber.Slice, limits: Limits) -> KemRecipient | None:
     members = ber.children(data, outer[1])
     ukm = None
     if len(members) == 9 and members[6].tag == 0xA0:
-        inner = ber.children(data, members.pop(6))[0]
+        inner = ber.only(data, members.pop(6))
         ukm = data[inner.value : inner.end]
     if [one.tag for one in members[2:]] != [ber.SEQUENCE, 0x04, ber.SEQUENCE, ber.INTEGER, ber.SEQUENCE, 0x04]:
         raise Malformed("KEMRecipientInfo")
     value: Callable[[int], bytes] = lambda at: data[members[at].value : members[at].end]  # noqa: E731
-    name: Callable[[int], str] = lambda at: ber.oid(data, ber.children(data, members[at])[0], limits)  # noqa: E731
+    name: Callable[[int], str] = lambda at: ber.algorithm(data, members[at], limits)[0]  # noqa: E731
     return KemRecipient(
         identifier=members[1],
         algorithm=name(2),

@@ -22,6 +22,7 @@ from dcc.smime.keys import KeyPair
 from dcc.smime.limits import Limits
 
 KINDS = {0x30: "ktri", 0xA1: "kari", 0xA2: "kekri", 0xA3: "pwri", 0xA4: "ori"}
+NULL = 0x05
 X25519, EC_PUBLIC_KEY = "1.3.101.110", "1.2.840.10045.2.1"
 
 
@@ -123,8 +124,7 @@ def _key_transport(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
     ours = _matching(data, members[1], keys)
     if ours is None:
         return None
-    algorithm = ber.children(data, members[2])
-    name = ber.oid(data, algorithm[0], limits)
+    name, parameters = ber.algorithm(data, members[2], limits)
     encrypted = data[members[3].value : members[3].end]
     key = ours.pair.key
     if not isinstance(key, rsa.RSAPrivateKey):
@@ -132,7 +132,7 @@ def _key_transport(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
     if name == algorithms.RSA_ENCRYPTION:
         return Selected(ours, "rsa", lambda: _rsa(key, encrypted, padding.PKCS1v15()))
     if name == algorithms.RSA_OAEP:
-        scheme = _oaep(data, algorithm[1:], limits)
+        scheme = _oaep(data, parameters, limits)
         label = f"rsa-oaep-{scheme.algorithm.name}" if scheme is not None else "rsa-oaep"
         return Selected(ours, label, lambda: None if scheme is None else _rsa(key, encrypted, scheme))
     return Selected(ours, name, lambda: None)
@@ -153,18 +153,16 @@ def _oaep(data: bytes, parameters: Sequence[ber.Slice], limits: Limits) -> paddi
     label = b""
     if parameters and parameters[0].tag == ber.SEQUENCE:
         for one in ber.children(data, parameters[0]):
-            inner = ber.children(data, one)[0]
-            fields = ber.children(data, inner)
-            name = ber.oid(data, fields[0], limits)
+            name, fields = ber.algorithm(data, ber.only(data, one), limits)
             if one.tag == 0xA0:
                 digest = _hash(name)
             elif one.tag == 0xA1:
-                if name != algorithms.MGF1 or len(fields) < 2:
+                if name != algorithms.MGF1 or not fields:
                     return None
-                mask = _hash(ber.oid(data, ber.children(data, fields[1])[0], limits))
+                mask = _hash(ber.algorithm(data, fields[0], limits)[0])
             elif one.tag == 0xA2:
-                if len(fields) > 1:
-                    label = data[fields[1].value : fields[1].end]
+                if fields:
+                    label = data[fields[0].value : fields[0].end]
             else:
                 return None
     return padding.OAEP(padding.MGF1(mask), digest, label or None)
@@ -182,17 +180,19 @@ def _key_agreement(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
         raise Malformed("KeyAgreeRecipientInfo")
     ukm = None
     if members[2].tag == 0xA1:
-        inner = ber.children(data, members[2])[0]
+        inner = ber.only(data, members[2])
         ukm = data[inner.value : inner.end]
     algorithm, recipients = members[-2], members[-1]
     for one in ber.children(data, recipients):
-        identifier, encrypted = ber.children(data, one)
-        ours = _matching(data, identifier, keys)
+        pair = ber.children(data, one)
+        if len(pair) != 2:
+            raise Malformed("RecipientEncryptedKey")
+        encrypted = pair[1]
+        ours = _matching(data, pair[0], keys)
         if ours is None:
             continue
-        fields = ber.children(data, algorithm)
-        name = ber.oid(data, fields[0], limits)
-        wrap = data[fields[1].start : fields[1].end] if len(fields) > 1 else b""
+        name, fields = ber.algorithm(data, algorithm, limits)
+        wrap = data[fields[0].start : fields[0].end] if fields else b""
         legacy = der_oid(keywrap.TRIPLE_DES_WRAP) in wrap
         originator = _originator_point(data, members[1], ours.pair, limits)
         wrapped = data[encrypted.value : encrypted.end]
@@ -209,16 +209,17 @@ def _originator_point(data: bytes, originator: ber.Slice, pair: KeyPair, limits:
     members = ber.children(data, inner)
     if len(members) != 2 or members[1].tag != 0x03:
         return None
-    fields = ber.children(data, members[0])
-    names = [ber.oid(data, one, limits) for one in fields if one.tag == ber.OBJECT_IDENTIFIER]
-    # Parameters: absent, NULL or the curve's name; a curve spelt out could be another one of the same points.
-    if len(names) + sum(one.tag == 0x05 for one in fields[1:]) != len(fields) or len(fields) > 2:
-        return None
+    name, parameters = ber.algorithm(data, members[0], limits)
     key = pair.key
     curve = key.curve.name if isinstance(key, ec.EllipticCurvePrivateKey) else None
-    expected = EC_PUBLIC_KEY if curve else X25519
-    if names[0] != expected or any(algorithms.CURVES.get(name) != curve for name in names[1:]):
+    if name != (EC_PUBLIC_KEY if curve else X25519) or len(parameters) > 1:
         return None
+    for one in parameters:
+        # NULL or the curve's name; a curve spelt out could be another one of the same points
+        if one.tag != NULL and (
+            one.tag != ber.OBJECT_IDENTIFIER or algorithms.CURVES.get(ber.oid(data, one, limits)) != curve
+        ):
+            return None
     bits = data[members[1].value : members[1].end]
     return bits[1:] if bits[:1] == b"\x00" else None  # no unused bits
 
@@ -227,7 +228,7 @@ def _agree(
     pair: KeyPair, name: str, wrap: bytes, point: bytes | None, ukm: bytes | None, wrapped: bytes, limits: Limits
 ) -> bytes | None:
     try:
-        wrapping = ber.oid(wrap, ber.children(wrap, ber.whole(wrap, ber.SEQUENCE))[0], limits)
+        wrapping, _ = ber.algorithm(wrap, ber.whole(wrap, ber.SEQUENCE), limits)
         size = algorithms.KEY_WRAPS[wrapping]
         secret = _shared_secret(pair, point)
         if secret is None:

@@ -42,8 +42,7 @@ def verify(
 
     `algorithm` is the signatureAlgorithm (DER), `certificate` the signer's (DER). Raises Malformed.
     """
-    fields = ber.children(algorithm, ber.whole(algorithm, ber.SEQUENCE))
-    name = ber.oid(algorithm, fields[0], limits)
+    name, parameters = ber.algorithm(algorithm, ber.whole(algorithm, ber.SEQUENCE), limits)
     family, named = algorithms.SIGNATURES.get(name, ("unknown", None))
     if family in algorithms.POST_QUANTUM and not post_quantum:
         return Verified(valid=False, weak=True, family=family)  # behind the switch, like an unknown one
@@ -59,7 +58,7 @@ def verify(
         return Verified(valid=False, weak=weak, family=family)
     kind = algorithms.HASHES[digest_name]()
     try:
-        pss, trusted = _pss(algorithm, fields[1:], kind, limits) if family == "rsa-pss" else (padding.PKCS1v15(), True)
+        pss, trusted = _pss(algorithm, parameters, kind, limits) if family == "rsa-pss" else (padding.PKCS1v15(), True)
         done = _check(key, family, pss, signature, kind, attributes, digest)
     except (InvalidSignature, *UNREADABLE):
         return Verified(valid=False, weak=weak, family=family)
@@ -113,14 +112,14 @@ def _pss(
     salt = 20
     if parameters and parameters[0].tag == ber.SEQUENCE:
         for one in ber.children(data, parameters[0]):
-            inner = ber.children(data, one)[0]
+            inner = ber.only(data, one)
             if one.tag == 0xA0:
                 digest = _digest_name(data, inner, limits)
             elif one.tag == 0xA1:
-                fields = ber.children(data, inner)
-                if ber.oid(data, fields[0], limits) != algorithms.MGF1:
+                generation, fields = ber.algorithm(data, inner, limits)
+                if generation != algorithms.MGF1 or not fields:
                     raise ValueError("mask generation")
-                mask = _digest_name(data, fields[1], limits)
+                mask = _digest_name(data, fields[0], limits)
             elif one.tag == 0xA2:
                 salt = ber.integer(data, inner)
     if digest != kind.name or mask != digest:
@@ -129,5 +128,5 @@ def _pss(
 
 
 def _digest_name(data: bytes, of: ber.Slice, limits: Limits) -> str:
-    name = ber.oid(data, ber.children(data, of)[0], limits)
+    name, _ = ber.algorithm(data, of, limits)
     return algorithms.DIGESTS[name][0] if name in algorithms.DIGESTS else name

@@ -126,7 +126,7 @@ def _walk(stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFil
 
 def _digest_names(data: bytes, limits: Limits) -> Iterator[str]:
     for one in ber.children(data, ber.whole(data, ber.SET))[: len(algorithms.DIGESTS)]:
-        name = ber.oid(data, ber.children(data, one)[0], limits)
+        name, _ = ber.algorithm(data, one, limits)
         if name in algorithms.DIGESTS:
             yield algorithms.DIGESTS[name][0]
 

@@ -39,7 +39,7 @@ def read(raw: bytes, limits: Limits) -> SignerInfo:
     if len(members) < 5:
         raise Malformed("SignerInfo")
     ber.integer(raw, members[0])
-    name = ber.oid(raw, ber.children(raw, members[2])[0], limits)
+    name, _ = ber.algorithm(raw, members[2], limits)
     digest = algorithms.DIGESTS[name][0] if name in algorithms.DIGESTS else name
     rest = members[3:]
     attributes = None

@@ -105,7 +105,10 @@ def test_rule_4_downgrade_of_a_bound_key(open_cms_part: Open, reader: KeyPair) -
     bound = der.algorithm(forge.CEK_HKDF, cbc)
     infos = [key_transport(cek, reader)]
     # The content is encrypted under the content key itself: the derivation must make another key of it.
-    assert open_cms_part(enveloped_data(SIGNED_MAIL, infos, cek=cek, algorithm=bound)).problem is Problem.NOT_OPENED
+    # (Another key leaves a right padding once in 256 times: then nothing in the payload is signed.)
+    found = open_cms_part(enveloped_data(SIGNED_MAIL, infos, cek=cek, algorithm=bound))
+    assert found.problem in {Problem.NOT_OPENED, Problem.NOT_SIGNED}
+    assert found.content is None
     twice = der.algorithm(forge.CEK_HKDF, bound)
     assert open_cms_part(enveloped_data(SIGNED_MAIL, infos, cek=cek, algorithm=twice)).problem is Problem.MALFORMED
     bare = der.algorithm(forge.CEK_HKDF)
@@ -252,4 +255,4 @@ def test_originator(name: str, open_cms_part: Open) -> None:
     options, problem = ORIGINATORS[name]
     to, cek = pair("p256", ENCRYPT, "reader"), os.urandom(32)
     info = agreement(cek, to, "1.3.132.1.11.1", hashes.SHA256(), **options)
-    assert open_cms_part(enveloped_data(SIGNED_MAIL, [info], cek=cek), keys=[to]).problem is problem
+    assert open_cms_part(auth_enveloped_data(SIGNED_MAIL, [info], cek=cek), keys=[to]).problem is problem
