@@ -16,12 +16,14 @@ from typing import BinaryIO, Literal, cast
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from dcc.gateway.cardsigner import CardRefused, CardRequest, card_pair
 from dcc.smime.errors import SmimeError
 from dcc.smime.headers import Headers, decoded, read_headers, unfold
 from dcc.smime.keys import KeyPair, KeyUnreadable, load_pkcs12
 from dcc.smime.limits import Limits
 from dcc.smime.seal import MailHeaders, Profile, Sealed, key_signer, seal
 from dcc.smime.segments import FileSegment
+from dcc.smime.tokenkey import TokenAway
 from dcc.smime.workfile import WorkFile
 
 # Left outside as well as inside: threads and answers need them (RFC 9788 §3.2.1, hcp_baseline)
@@ -44,7 +46,7 @@ class SealingRequest:
     """What to seal, with which keys, how, and where to."""
 
     file: Path
-    signer: Path
+    signer: Path | CardRequest
     password: str | None
     recipients: tuple[Path, ...]
     chain: tuple[Path, ...] = ()
@@ -89,6 +91,8 @@ def seal_file(
         return sealed, hashlib.file_digest(work.view(), "sha256").hexdigest()  # type: ignore[arg-type]
     except SmimeError as error:
         raise SealingRefused(f"Refusé : {error}") from error
+    except TokenAway as error:
+        raise SealingRefused("La carte ne répond pas.") from error
     except OSError as error:
         raise SealingRefused(f"Fichier illisible ou non inscriptible : {error.strerror}", usage=True) from error
     finally:
@@ -104,17 +108,24 @@ def _opened(path: Path) -> BinaryIO:
 
 
 def _signer(request: SealingRequest) -> KeyPair:
-    with _opened(request.signer) as file:
-        data = file.read()
-    password = None if request.password is None else request.password.encode()
-    try:
-        pair = load_pkcs12(data, password)
-    except KeyUnreadable as error:
-        raise SealingRefused(
-            f"{request.signer} ne s'ouvre pas : mot de passe faux, ou fichier abîmé.", usage=True
-        ) from error
+    if isinstance(request.signer, CardRequest):
+        try:
+            pair = card_pair(request.signer)
+        except CardRefused as error:
+            raise SealingRefused(str(error), usage=error.usage) from error
+    else:
+        pair = _pair(request.signer, request.password)
     more = [one for path in request.chain for one in certificates_of(path)]
     return KeyPair(pair.certificate, pair.key, tuple(dict.fromkeys((*pair.chain, *more))))
+
+
+def _pair(path: Path, password: str | None) -> KeyPair:
+    with _opened(path) as file:
+        data = file.read()
+    try:
+        return load_pkcs12(data, None if password is None else password.encode())
+    except KeyUnreadable as error:
+        raise SealingRefused(f"{path} ne s'ouvre pas : mot de passe faux, ou fichier abîmé.", usage=True) from error
 
 
 def certificates_of(path: Path) -> list[bytes]:

@@ -9,20 +9,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from dcc.gateway.commands import common
+from dcc.gateway.commands.card_issue import issue_card
 from dcc.gateway.commands.common import JsonOption
 
 if TYPE_CHECKING:
     from dcc.cards.crl import CrlStore
     from dcc.cards.verdict import Judgement
 
+READ = "read"
 EXIT_OF = {"VALID": 0, "REVOCATION_UNKNOWN": common.EXIT_UNKNOWN}
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("card")(card)
+    """Add the command to the application: `dcc card CERT`, and `dcc card issue` beside it."""
+    group = typer.Typer(cls=_CardGroup, add_help_option=False, help="Qui tient un certificat ; des cartes d'essai.")
+    group.command(READ)(card)
+    group.command("issue")(issue_card)
+    app.add_typer(group, name="card")
+
+
+class _CardGroup(TyperGroup):
+    """`dcc card` reads a certificate unless another word follows: scripts rely on `dcc card CERT`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if args and args[0] in self.commands else [READ, *args])
 
 
 def card(
