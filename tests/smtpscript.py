@@ -108,7 +108,7 @@ class ScriptedServer:
         self._writers.add(writer)
         try:
             await self._talk(reader, writer, number)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError):
             self.verbs.append("lost")
         finally:
             self._writers.discard(writer)
@@ -209,7 +209,7 @@ class FaultyLine:
                 if deaf:
                     await server_in.read(1)  # the server has answered: what it took, it has taken
                     return
-        except ConnectionError:
+        except OSError:
             return
         finally:
             back.cancel()
@@ -221,6 +221,6 @@ class FaultyLine:
             while octets := await server_in.read(1 << 16):
                 client_out.write(octets)
                 await client_out.drain()
-        except ConnectionError:
+        except OSError:
             return
         client_out.close()
