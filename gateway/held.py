@@ -11,7 +11,7 @@ from dcc.mailbox.rows import new_id
 from dcc.router.answer import plan_answer
 from dcc.router.reasons import reason
 
-RECHECKED = "D2R-CRL03"
+RECHECKED = ("D2R-CRL03", "D2R-OPN03")  # could not be found out; was not looked at
 
 
 def release_held(services: Services, message_id: str, operator: str, now: datetime) -> bool:
@@ -50,9 +50,9 @@ def refuse_held(services: Services, message_id: str, operator: str, now: datetim
 
 
 def recheck_due(services: Services, now: datetime) -> int:
-    """Held because revocation was unknown, and due: worked on again (I10: never accepted by itself). How many."""
+    """Held until something may be known, and due: worked on again (I10: never accepted by itself). How many."""
     with services.database.read() as conn:
-        due = messages.due_for_retry(conn, code=RECHECKED, now=now)
+        due = [one for code in RECHECKED for one in messages.due_for_retry(conn, code=code, now=now)]
     for message_id in due:
         with services.database.begin() as conn:
             message = messages.get(conn, message_id)

@@ -51,6 +51,7 @@ class GatewaySettings(_Section):
     address: str  # the gateway's own mail address
     language: Literal["fr", "en"] = "fr"
     product: str = "DCC-Gateway 0.1"  # X-MSS-NIL (ECO.2.4.3)
+    ask_receipts: bool = False  # whether reports ask their readers for a receipt (MDN, ECO.2.3.2)
     matrix: Path | None = None  # CSV: who may feed and read which types; none: the careful default
     demo: bool = False
     # RFC 5322 §3.6 lets To and Subject be absent; refusing that is this gateway's own policy (R-FROM). MIME-Version can
@@ -171,6 +172,7 @@ class WorkerSettings(_Section):
     attempts: int = Field(default=5, gt=0)
     retry_seconds: float = Field(default=10, gt=0)
     revocation_retry_seconds: float = Field(default=900, gt=0)
+    unopenable_per_hour: int = Field(default=100, gt=0)  # of one sender; more are held unopened for the hour (R-ORACLE)
 
 
 LimitName = Literal[

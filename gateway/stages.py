@@ -28,6 +28,7 @@ from dcc.smime.open import open_message
 from dcc.smime.verdict import Opened, Problem
 
 REVOCATION_UNKNOWN = "D2R-CRL03"
+TOO_MANY = "D2R-OPN03"
 
 
 def open_stage(services: Services, progress: Progress) -> Ended | None:
@@ -38,6 +39,9 @@ def open_stage(services: Services, progress: Progress) -> Ended | None:
     report = reports.recognise(source, size, limits=services.limits, mail_from=message.mail_from)
     if report is not None:
         return _report(services, progress, report, authenticated=False)
+    closed = services.unopenable.closed_until(message.mail_from, message.peer, progress.at)
+    if closed is not None:  # R-ORACLE: neither opened nor answered before then
+        return Ended.held(reason(TOO_MANY), retry_at=closed)
     opened = open_message(
         source, keys=services.keys.decryption, limits=services.limits, random_bytes=services.random_bytes,
         workdir=services.workdir,
@@ -49,6 +53,7 @@ def open_stage(services: Services, progress: Progress) -> Ended | None:
         progress.clear = True
         return _not_encrypted(services, progress, opened)
     if opened.problem is not None:
+        services.unopenable.note(message.mail_from, message.peer, progress.at)
         return _unbelieved(services, progress, reason(opened.problem.value, **_detail(opened)))
     return None
 
