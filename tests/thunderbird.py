@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from thunderbird_scripts import CHOOSE, COMMON, LISTEN, READ, SEND, SIGN_IN, TYPE_THE_CODE
+
 START_SECONDS = 90.0
-STEP_SECONDS = 60.0
+STEP_SECONDS = 90.0
 PREFS = {
     "app.update.enabled": False,
     "datareporting.policy.dataSubmissionEnabled": False,
@@ -91,6 +93,10 @@ class ScriptFailed(Exception):
     """A script raised inside Thunderbird, or did not end in time."""
 
 
+class NotSent(Exception):
+    """Thunderbird refused to send: what it said to the person."""
+
+
 def bootstrap(port: int, script: str, argument: str, alive: subprocess.Popen[bytes]) -> None:
     """Run one script over Marionette (length-prefixed JSON over TCP), and leave.
 
@@ -130,147 +136,6 @@ def bootstrap(port: int, script: str, argument: str, alive: subprocess.Popen[byt
             error = receive()[2]
             if error:
                 raise ScriptFailed(f"{error['error']}: {error['message']}")
-
-
-# From then on scripts are files: N.js is run once it is there, its outcome is N.json
-LISTEN = """
-const sandbox = new Cu.Sandbox(Services.scriptSecurityManager.getSystemPrincipal(), { freshCompartment: true });
-Object.assign(sandbox, { Services, Cc, Ci, Cu, ChromeUtils, IOUtils, folder: arguments[0] });
-ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs").MailServices.sandboxOfTests = sandbox;
-Cu.evalInSandbox(`
-  const { setTimeout } = ChromeUtils.importESModule("resource://gre/modules/Timer.sys.mjs");
-  let number = 1;
-  const look = async () => {
-    try {
-      const base = folder + "/" + number;
-      if (await IOUtils.exists(base + ".js")) {
-        number++;
-        const told = x => IOUtils.writeJSON(base + ".json", x, { tmpPath: base + ".part" });
-        Cu.evalInSandbox(await IOUtils.readUTF8(base + ".js"), globalThis)
-          .then(x => told({ value: x ?? null }), e => told({ error: String(e) + " " + (e.stack ?? "") }));
-      }
-    } catch (e) { Cu.reportError(e); }
-    setTimeout(look, 15);
-  };
-  look();
-`, sandbox);
-"""
-COMMON = """
-const { MailServices } = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
-const { MailUtils } = ChromeUtils.importESModule("resource:///modules/MailUtils.sys.mjs");
-const certificates = Cc["@mozilla.org/security/x509certdb;1"].getService(Ci.nsIX509CertDB);
-const account = MailServices.accounts.accounts.find(a => a.incomingServer.type == "imap");
-const windows = () => [...Services.wm.getEnumerator(null)].filter(w => w.document.readyState == "complete");
-const until = async (what, seconds = 50) => {
-  for (const end = Date.now() + seconds * 1000; ;) {
-    const found = await what();
-    if (found) return found;
-    if (Date.now() > end) throw new Error("not in time: " + what);
-    await new Promise(r => setTimeout(r, 20));
-  }
-};
-const inbox = () => account.incomingServer.rootFolder.getFolderWithFlags(Ci.nsMsgFolderFlags.Inbox);
-const messages = () => { try { return [...inbox().messages]; } catch { return []; } };  // not there yet
-"""
-# Types the card's code whenever a window asks for it, as a person would; counts, and remembers what was asked
-TYPE_THE_CODE = """
-const watcher = { asked: [], observe(w, topic) {
-  if (topic != "domwindowopened") return;
-  w.addEventListener("load", () => {
-    const box = w.document.getElementById("password1Textbox");
-    if (!w.location.href.includes("commonDialog") || !box || box.closest("[hidden]")) return;
-    w.byCode = true;
-    watcher.asked.push(w.document.getElementById("infoBody").textContent);
-    setTimeout(() => { box.value = args[0]; w.document.querySelector("dialog").acceptDialog(); }, 100);
-  }, { once: true });
-} };
-Services.ww.registerNotification(watcher);
-globalThis.codes = watcher;
-"""
-SIGN_IN = """
-const login = Cc["@mozilla.org/login-manager/loginInfo;1"].createInstance(Ci.nsILoginInfo);
-login.init("imap://127.0.0.1", null, "imap://127.0.0.1", args[0], args[1], "", "");
-await Services.logins.initializationPromise;
-await Services.logins.addLoginAsync(login);
-await until(() => windows().some(w => w.location.href.endsWith("messenger.xhtml")));
-"""
-FETCH = """
-account.incomingServer.performExpand(null);
-let asked = 0;
-await until(() => {
-  const box = inbox();
-  if (box && Date.now() - asked > 2000) { asked = Date.now(); box.getNewMessages(null, null); box.updateFolder(null); }
-  return messages().length >= args[0];
-});
-"""
-# What the header pane shows: the file of each mark that is visible, and the text of the body
-READ = """
-const header = await until(() => messages().find(m => m.messageId == args[0]));
-const reader = () => windows().find(w => w.location.href.includes("messageWindow"));
-reader()?.close();
-await until(() => !reader());
-MailUtils.openMessageInNewWindow(header);
-const pane = await until(() => {
-  const about = reader()?.document.getElementById("messageBrowser")?.contentDocument;
-  return about?.readyState == "complete" && about.defaultView.gMessage?.messageId == args[0] ? about : null;
-});
-const mark = id => { const e = pane.getElementById(id); return e.hidden ? "" : e.getAttribute("src").split("/").pop(); };
-const body = () => pane.getElementById("messagepane").contentDocument;
-const [wanted, patience] = [args[1], args[2]];
-await until(() => pane.defaultView.msgLoaded && body(), Math.max(patience, 4)).catch(() => {});
-const shown = () => [mark("signedHdrIcon"), mark("encryptedHdrIcon"), body()?.body?.textContent ?? ""];
-// Decryption and verification end after the text is there; what they will not do, they will not do later either
-const complete = () => shown()[0] != "" && (shown()[1] != "" || !wanted.encrypted) && shown()[2].includes(wanted.text);
-await until(complete, patience).catch(() => {});
-return shown();
-"""
-# The picker of the account's settings (End-To-End Encryption, Select), answered by its first choice
-CHOOSE = """
-const [key, usage, name] = args;
-const identity = [...account.identities].find(i => i.key == key);
-const offered = [];
-(async () => {
-  const w = await until(() => windows().find(w => w.location.href.includes("certpicker")));
-  await until(() => w.document.querySelectorAll("menuitem").length);
-  offered.push(...[...w.document.querySelectorAll("menuitem")].map(m => m.label));
-  w.document.getElementById("nicknames").selectedIndex = offered.findIndex(l => l.includes(name));
-  w.onCertSelected?.();
-  w.document.querySelector("dialog").acceptDialog();
-})();
-const picker = Cc["@mozilla.org/user_cert_picker;1"].createInstance(Ci.nsIUserCertPicker);
-const chosen = picker.pickByUsage(windows()[0], "", usage == "signing" ? 4 : 5, false, true, identity.email, {});
-// What the settings page stores: without the key of the database the certificate "is not valid for this"
-identity.setUnicharAttribute(usage + "_cert_name", chosen.displayName);
-identity.setCharAttribute(usage + "_cert_dbkey", chosen.dbKey);
-return { offered, chosen: chosen.displayName, address: chosen.emailAddress, token: chosen.tokenName };
-"""
-SEND = """
-const [key, to, subject, text, files] = args;
-const identity = [...account.identities].find(i => i.key == key);
-const make = (name, type) => Cc["@mozilla.org/messengercompose/" + name + ";1"].createInstance(type);
-const params = make("composeparams", Ci.nsIMsgComposeParams);
-const fields = make("composefields", Ci.nsIMsgCompFields);
-[fields.to, fields.subject, fields.body] = [to, subject, text];
-for (const path of files) {
-  const file = Cc["@mozilla.org/file/local;1"].createInstance(Ci.nsIFile);
-  file.initWithPath(path);
-  const attachment = make("attachment", Ci.nsIMsgAttachment);
-  [attachment.url, attachment.name] = [Services.io.newFileURI(file).spec, file.leafName];
-  fields.addAttachment(attachment);
-}
-[params.type, params.format, params.identity, params.composeFields] =
-  [Ci.nsIMsgCompType.New, Ci.nsIMsgCompFormat.PlainText, identity, fields];
-MailServices.compose.OpenComposeWindowWithParams(null, params);
-const w = await until(() => windows().find(w => w.location.href.includes("messengercompose.xhtml")));
-await until(() => w.gMsgCompose && w.gSendSigned && w.gSendEncrypted);
-await until(() => w.document.getElementById("attachmentBucket").itemCount == files.length);
-await until(() => w.document.getElementById("toAddrContainer").querySelector("mail-address-pill"));
-await until(() => !w.document.getElementById("button-send").disabled);
-w.goDoCommand("cmd_sendNow");
-const box = () => windows().find(w => w.location.href.includes("commonDialog") && !w.byCode);
-await until(() => w.closed || box());
-if (!w.closed) throw new Error(box().document.getElementById("infoBody").textContent);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,9 +261,9 @@ class Thunderbird:
         """Store the mailbox's password, as a person does once."""
         self.run(SIGN_IN, user, password)
 
-    def fetch(self, count: int) -> None:
-        """Get mail until so many messages are in the inbox."""
-        self.run(FETCH, count)
+    def fetch(self, message_ids: list[str]) -> None:
+        """Get mail until these messages are in the inbox."""
+        self.run("await arrived(args[0]);", [one.strip("<>") for one in message_ids])
 
     def read(self, message_id: str, text: str, *, encrypted: bool = True, patience: float = STEP_SECONDS / 2) -> Shown:
         """Open one message in a window and wait for its marks and this text; after `patience` seconds: what is there."""
@@ -418,8 +283,10 @@ class Thunderbird:
         return Chosen(**self.run(CHOOSE, identity, usage, name))
 
     def send(self, identity: str, to: str, subject: str, text: str, files: list[Path]) -> None:
-        """Write a mail and send it, signed and encrypted by the identity's settings."""
-        self.run(SEND, identity, to, subject, text, [str(one) for one in files])
+        """Write a mail and send it, signed and encrypted by the identity's settings. Raises NotSent."""
+        said = self.run(SEND, identity, to, subject, text, [str(one) for one in files])
+        if said is not None:
+            raise NotSent(said)
 
     def codes_asked(self) -> list[str]:
         """What the windows said that asked for a card's code, from the start."""

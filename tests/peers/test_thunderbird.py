@@ -26,7 +26,7 @@ from dovecot import Dovecot
 from interop import Row, made_by_us, rows
 from peerprograms import key_file
 from throwaway import ENCRYPT, PASSWORD, p12, root
-from thunderbird import STEP_SECONDS, Thunderbird, free_port
+from thunderbird import STEP_SECONDS, Chosen, NotSent, Thunderbird, free_port
 
 pytestmark = [pytest.mark.peer("thunderbird", "nss", "dovecot", "openssl"), pytest.mark.timeout(300)]
 
@@ -59,8 +59,9 @@ class Desk:
         for mail in mails:
             self.delivered += 1
             self.dovecot.deliver(self.mailbox, f"{self.delivered}.test", mail)
-        self.thunderbird.fetch(self.delivered)
-        return [str(email.message_from_bytes(mail)["Message-ID"]) for mail in mails]
+        names = [str(email.message_from_bytes(mail)["Message-ID"]) for mail in mails]
+        self.thunderbird.fetch(names)
+        return names
 
     @property
     def mailbox(self) -> str:
@@ -205,11 +206,18 @@ def _sent(desk: Desk, who: str, identity: str, folder: Path) -> Message:
     return found
 
 
-def test_a_report_signed_with_a_key_file_is_filed(desk: Desk, report: tuple[list[str], Path], tmp_path: Path) -> None:
-    """Signed with a card's key in PKCS#12, encrypted to the certificate learnt: the gateway files it."""
-    card = desk.thunderbird.choose("id1", "signing", "card")
-    assert card.address == "(no email address)"
+@pytest.fixture(scope="module")
+def key_file_chosen(desk: Desk) -> Chosen:
+    """The oncologist's account: the card's key from a file signs, another certificate encrypts."""
     desk.thunderbird.choose("id1", "encryption", "oncologist")
+    return desk.thunderbird.choose("id1", "signing", "card")
+
+
+def test_a_report_signed_with_a_key_file_is_filed(
+    desk: Desk, report: tuple[list[str], Path], key_file_chosen: Chosen, tmp_path: Path
+) -> None:
+    """Signed with a card's key in PKCS#12, encrypted to the certificate learnt: the gateway files it."""
+    assert key_file_chosen.address == "(no email address)"
     found = _sent(desk, "oncologist", "id1", tmp_path)
     assert (found.state.value, found.reason_code) == ("filed", None)
     assert _layers(found) == THUNDERBIRD_MAKES
@@ -228,6 +236,16 @@ def test_a_report_signed_with_a_card_is_filed(desk: Desk, report: tuple[list[str
     assert (found.state.value, found.reason_code) == ("filed", None)
     assert _layers(found) == THUNDERBIRD_MAKES
     assert "CPS" in desk.thunderbird.codes_asked()[0]
+
+
+def test_a_folder_address_has_no_certificate(
+    desk: Desk, report: tuple[list[str], Path], key_file_chosen: Chosen
+) -> None:
+    """Thunderbird finds certificates by address, and a folder's address is in none: it will not send there encrypted."""
+    address = desk.cast.folder("main")["address"]
+    assert desk.thunderbird.knows(address) == []
+    with pytest.raises(NotSent, match="failed to find an encryption certificate"):
+        desk.thunderbird.send("id1", address, "Compte rendu", "Veuillez trouver le compte rendu joint.\n", [])
 
 
 @pytest.fixture(scope="module")
