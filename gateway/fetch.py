@@ -51,6 +51,8 @@ class Fetcher:
             return asyncio.run(whole())
         except TimeoutError:
             raise TimeoutError(f"pas de réponse entière en {self.seconds:g} s") from None
+        except ssl.SSLError:
+            raise  # a certificate that nobody vouches for is a ValueError too
         except (EOFError, ValueError) as error:  # a line cut short, a number that is none, a head without end
             raise FetchRefused("réponse illisible") from error
 

@@ -1,15 +1,19 @@
-"""What all tests share: peer programs that may be absent, and the folder of samples."""
+"""What all tests share: peer programs that may be absent, the folder of samples, and what is made once for a run."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+import rsakeys
+from demoinstance import DemoInstance, make_demo_instance, read_demo_instance
+from once import once
 from postgres import PostgresServer
 
 settings.register_profile("busy", deadline=None)  # a slow machine is no failure
@@ -27,10 +31,11 @@ PEERS = {
     "dovecot": ["dovecot", "/usr/sbin/dovecot"],
     "postgresql": ["postgres", "/usr/lib/postgresql/15/bin/postgres"],
     "softhsm": ["softhsm2-util"],
+    "slapd": ["slapd", "/usr/sbin/slapd"],
     "faketime": ["faketime"],
     "thunderbird": ["thunderbird", "Xvfb", "import", "certutil", "pk12util", "modutil"],
 }
-ANY_OF = {"postfix", "dovecot", "postgresql"}
+ANY_OF = {"postfix", "dovecot", "postgresql", "slapd"}
 
 
 def missing_peer(name: str) -> str | None:
@@ -60,6 +65,24 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("shared samples are not present")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keys(tmp_path_factory: pytest.TempPathFactory) -> None:
+    rsakeys.keep_in(once(tmp_path_factory, "keys", Path.mkdir))
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory, _keys: None) -> DemoInstance:
+    """A demo instance of now, one for all worker processes, never used itself: copied."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return read_demo_instance(once(tmp_path_factory, "demo", lambda folder: make_demo_instance(folder, now)))
+
+
+@pytest.fixture(scope="session")
+def made(demo: DemoInstance) -> Path:
+    """The folder of that demo instance."""
+    return demo.directory
 
 
 @pytest.fixture(scope="session")
