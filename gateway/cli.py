@@ -19,6 +19,7 @@ COMMANDS = (
     "deposit_cmd",
     "card_cmd",
     "identifier_cmd",
+    "nomenclature_cmd",
     "message_cmd",
     "held_cmd",
     "folder_cmd",
