@@ -152,7 +152,7 @@ def _candidates(basic: Any, issuer: CardCertificate) -> Iterator[CardCertificate
 
 def _is_named(named: Any, one: CardCertificate) -> bool:
     if named.name == "by_name":
-        return bool(named.chosen.dump() == one.subject_der)
+        return bool(named.chosen.untag().dump() == one.subject_der)
     key = asn1.Certificate.load(one.der).public_key["public_key"].contents[1:]  # RFC 6960 §4.2.1: without unused bits
     return bool(named.chosen.native == hashlib.sha1(key, usedforsecurity=False).digest())
 
