@@ -15,6 +15,7 @@ from dcc.cards.judge import judge
 from dcc.cards.trust import TrustStore
 from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
 from dcc.gateway.addressprofile import Binding, binding, mail_usage
+from dcc.gateway.opening_rules import rule_of
 from dcc.gateway.signingtime import SPREAD, at_signing_too
 from dcc.router.protected import from_address, protected_headers
 from dcc.router.reasons import Reason
@@ -82,6 +83,7 @@ class Report:
             "findings": list(self.findings),
             "content": None if content is None else {"size": content.size, "sha256": content.sha256},
             "detail": opened.detail,
+            "rule": _rule(self.reason, opened.detail),
             "profile": self.profile,
             "at": self.at,
             "evidence": [] if self.judgement is None else [_evidence(one) for one in self.judgement.evidence],
@@ -227,6 +229,11 @@ def _signer(found: Judgement | None) -> dict[str, Any] | None:
         "addresses": list(one.addresses),
         "holder": None if holder is None else {name: getattr(holder, name) for name in names},
     }
+
+
+def _rule(code: str | None, detail: str | None) -> dict[str, str] | None:
+    found = rule_of(code, detail)
+    return None if found is None else {"name": found.name, "text": found.text, "reference": found.reference}
 
 
 def _evidence(one: Evidence) -> dict[str, Any]:

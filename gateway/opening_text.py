@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from dcc.gateway.commands.common import iso
 from dcc.gateway.opening import AUTHENTIC, INDETERMINATE, Report
+from dcc.gateway.opening_rules import FINDINGS, rule_of
 from dcc.router.reasons import UnknownReasonError, reason
 
 KINDS = {
     "enveloped": "chiffré", "auth-enveloped": "chiffré et authentifié (AEAD)", "signed": "signé",
     "compressed": "compressé",
 }  # fmt: skip
-# Each finding with the rule behind it, in words (facts/smime.md §3)
-FINDINGS = {
-    "R-ATTRS": "attributs signés absents, doublés ou contradictoires (RFC 5652 §5.3, §11)",
-    "R-SIGNERS": "un signataire sans certificat, ou aucun signataire",
-    "R-ALGO": "algorithme ou clé trop faible pour faire confiance",
-    "R-CT": "smime-type contredit le contenu ; le contenu décide (RFC 8551 §3.2)",
-    "R-LINES": "fins de ligne rétablies en CRLF avant de vérifier (RFC 8551 §3.1.1)",
-    "R-FROM": "l'adresse From manque, est double, ou n'est pas nommée par le certificat",
-    "R-FROM-SHOWN": "le nom affiché, Sender ou Reply-To désigne une autre adresse que From",
-    "R-INTENDED": "en-têtes extérieurs seulement : ils ne sont pas couverts par la signature",
-    "R-REPLAY": "date de signature à plus de 7 jours de la vérification",
-    "R-DATE": "la date de l'en-tête et la date de signature diffèrent de plus d'une heure",
-    "R-USAGE": "chiffré pour un certificat qui n'est pas un certificat de chiffrement",
-    "REVOCATION_SKIPPED": "opposition non vérifiée, à la demande",
-}
 
 
 def sentence(found: Report) -> str:
@@ -59,6 +45,10 @@ def text(found: Report) -> str:
         lines.append(f"  {mark} {one.check} : {one.text}")
     if opened.detail:
         lines.append(f"Détail        {opened.detail}")
+    rule = rule_of(found.reason, opened.detail)
+    if rule is not None:
+        lines.append(f"Règle         {rule.name} : {rule.text} ({rule.reference})")
+        lines.append(f"Que faire     {rule.todo}")
     lines.extend(f"Remarque      {code} : {FINDINGS.get(code, code)}" for code in found.findings)
     if opened.content is not None:
         lines.append(f"Contenu       {opened.content.size} octets, SHA-256 {opened.content.sha256}")
@@ -90,6 +80,9 @@ def _who(found: Report) -> str:
 def _reason(found: Report) -> str:
     if found.reason is None:
         return "sans raison connue."
+    rule = rule_of(found.reason, found.opened.detail)
+    if rule is not None:
+        return f"{rule.text}."
     try:
         return reason(found.reason, detail=found.opened.detail or "", limit=found.opened.detail or "").operator
     except UnknownReasonError:

@@ -60,3 +60,8 @@ def render(kind: str, language: str, context: Mapping[str, Any], readings: Seque
 def reading_page(reading: Any) -> str:
     """One document as an accessible page of its own: no script, no link, nothing that is fetched."""
     return _environment().get_template("reading.html.j2").render(reading=reading)
+
+
+def verification_page(context: Mapping[str, Any]) -> str:
+    """What was found out of one message, as an accessible page: no script, nothing that is fetched."""
+    return _environment().get_template("verification.html.j2").render(context)

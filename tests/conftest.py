@@ -33,6 +33,7 @@ PEERS = {
     "softhsm": ["softhsm2-util"],
     "slapd": ["slapd", "/usr/sbin/slapd"],
     "faketime": ["faketime"],
+    "chromium": ["chromium"],
     "thunderbird": ["thunderbird", "Xvfb", "import", "certutil", "pk12util", "modutil"],
 }
 ANY_OF = {"postfix", "dovecot", "postgresql", "slapd"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
@@ -71,6 +72,13 @@ def settings_of(config: Path) -> Settings:
         for problem in error.problems:
             say(problem)
         raise typer.Exit(EXIT_CONFIGURATION) from None
+
+
+def write_private(path: Path, octets: bytes) -> None:
+    """A file that its owner alone can read. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as target:
+        target.write(octets)
 
 
 def now_utc() -> datetime:

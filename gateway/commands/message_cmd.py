@@ -1,7 +1,8 @@
-"""`dcc message list|show|reverify`: what was received, how far each message has come, and its verdict proved again."""
+"""`dcc message list|show|report|reverify`: what was received, how far each message has come, and its verdict proved again."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Les messages reçus et leur avancement.")
     group.command("list")(list_messages)
     group.command("show")(show)
+    group.command("report")(report)
     group.command("reverify")(reverify_message)
     app.add_typer(group, name="message")
 
@@ -103,3 +105,38 @@ def reverify_message(
             typer.echo(f"  {'oui' if one.verdict is None else 'NON'}  {one.check} : {one.text}")
     if found.confirmed is not True:
         raise typer.Exit(common.EXIT_NO if found.confirmed is False else common.EXIT_UNKNOWN)
+
+
+def report(
+    message_id: Annotated[str, typer.Argument(help="L'identifiant donné par la réponse 250.")],
+    config: ConfigOption,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Écrire le rapport en page web, en français.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Le rapport de vérification d'un message reçu, comme dcc open. Exemple : dcc message report ID --html rapport.html"""
+    from dcc.gateway.commands.open_cmd import EXIT_OF
+    from dcc.gateway.opening_page import page
+    from dcc.gateway.opening_text import text
+    from dcc.gateway.services import open_services
+    from dcc.gateway.stored_report import report_of
+    from dcc.mailbox import messages
+
+    with open_services(common.settings_of(config)) as services:
+        with services.database.read() as conn:
+            message = messages.get(conn, message_id)
+        if message is None:
+            common.stop("aucun message ne porte cet identifiant")
+        try:
+            found = report_of(services, message)
+        except OSError:
+            common.stop("l'original de ce message n'est plus là", common.EXIT_UNKNOWN)
+        found.opened.close()
+        if html is not None:
+            common.write_private(html, page(found).encode())
+        if json_output:
+            common.print_json(found.document())
+        else:
+            typer.echo(text(found))
+    raise typer.Exit(EXIT_OF[found.outcome])

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dcc.gateway.commands.common import EXIT_NO, EXIT_UNKNOWN, EXIT_USAGE, JsonOption, now_utc, print_json, say, stop
+from dcc.gateway.commands.common import (
+    EXIT_NO,
+    EXIT_UNKNOWN,
+    EXIT_USAGE,
+    JsonOption,
+    now_utc,
+    print_json,
+    say,
+    stop,
+    write_private,
+)
 
 if TYPE_CHECKING:
     from dcc.cards.crl import CrlStore
@@ -21,6 +31,7 @@ EXAMPLES = """Vérifie un message et explique (Verify one message, and explain).
 Exemples :\n
   dcc open mail.eml --trust racines.pem --crl liste.crl --key moi.p12 --password secret\n
   dcc open mail.eml --profile address --trust partenaire.pem --no-revocation --json\n
+  dcc open mail.eml --trust racines.pem --html rapport.html\n
   dcc open message.p7m --trust racines.pem --at 2025-06-15T12:00:00Z\n
   dcc open signature.p7s --content document.txt --trust racines.pem
 
@@ -59,6 +70,9 @@ def open_command(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Écrire le contenu signé, s'il est authentique.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Écrire aussi le rapport en page web, en français.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Report on FILE; see the help text."""
@@ -88,6 +102,10 @@ def open_command(
             stack.callback(found.opened.close)
             if out is not None and found.outcome == "authentic":
                 _write(found.opened.content, out)
+            if html is not None:
+                from dcc.gateway.opening_page import page
+
+                write_private(html, page(found).encode())
             if as_json:
                 print_json(found.document())
             else:
