@@ -23,6 +23,7 @@ from dcc.cards.issue import Authority, CardPair, IssuedCertificate, LookAlikePki
 from dcc.cards.judge import judge
 from dcc.cards.trust import TrustStore, trust_of
 from dcc.cards.verdict import Judgement, Verdict
+from rsakeys import rsa_key
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -38,14 +39,14 @@ _made = itertools.count()
 def key(name: str = "leaf") -> Any:
     """One key for each name, made when first asked for; the name tells its kind."""
     if name == "rsa-1024":
-        return rsa.generate_private_key(65537, 1024)
+        return rsa_key(f"cards {name}", 1024)
     if name == "p256":
         return ec.generate_private_key(ec.SECP256R1())
     if name == "p224":
         return ec.generate_private_key(ec.SECP224R1())
     if name == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
-    return rsa.generate_private_key(65537, 2048)
+    return rsa_key(f"cards {name}")
 
 
 def _source() -> rsa.RSAPrivateKey:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
-from dcc.cards.issue import IssuedCertificate, LookAlikePki
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from dcc.cards.issue import IssuedCertificate, LookAlikePki, new_key
 from dcc.gateway import cast
 from dcc.gateway.cast_people import PEOPLE
 from dcc.gateway.instance import initialise
 from dcc.smime.keys import KeyPair
+from rsakeys import read_key, rsa_keys, written_key
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class DemoInstance:
     @cached_property
     def forger(self) -> LookAlikePki:
         """Another PKI whose authorities bear the same names: nobody here trusts its root."""
-        return LookAlikePki.create(self.now)
+        return LookAlikePki.create(self.now, key_source=rsa_keys("forger"))
 
     def forged_card(self, key: str) -> IssuedCertificate:
         """A person's card as a forger would make it: the same subject, an unknown root."""
@@ -56,9 +63,41 @@ class DemoInstance:
         return made.signature
 
 
-def make_demo_instance(directory: Path, now: datetime) -> DemoInstance:
-    """Make it where nothing is yet."""
-    issued = cast.issue(now)
+class _Kept(pickle.Pickler):
+    """Writes keys and certificates, which say themselves only as octets."""
+
+    def reducer_override(self, one: Any) -> Any:
+        if isinstance(one, rsa.RSAPrivateKey):
+            return read_key, (written_key(one),)
+        if isinstance(one, x509.Certificate):
+            return _certificate, (one.public_bytes(Encoding.DER),)
+        if isinstance(one, x509.ObjectIdentifier):
+            return _identifier, (one.dotted_string,)
+        return NotImplemented
+
+
+def _certificate(octets: bytes) -> x509.Certificate:
+    return x509.load_der_x509_certificate(octets)
+
+
+def _identifier(dotted: str) -> x509.ObjectIdentifier:
+    return x509.ObjectIdentifier(dotted)
+
+
+def make_demo_instance(folder: Path, now: datetime) -> None:
+    """Make it in `instance`, and write beside it what it does not keep."""
+    folder.mkdir()
+    with patch.object(cast, "new_key", rsa_keys("demo")):
+        issued = cast.issue(now)
     with patch.object(cast, "issue", lambda _now: issued):
-        initialise(directory, demo=True, now=now)
-    return DemoInstance(directory, issued, now)
+        initialise(folder / "instance", demo=True, now=now)
+    issued = replace(issued, pki=LookAlikePki(issued.pki.roots, issued.pki.authorities, new_key))
+    with (folder / "issued").open("wb") as file:
+        _Kept(file).dump((issued, now))
+
+
+def read_demo_instance(folder: Path) -> DemoInstance:
+    """What `make_demo_instance` made, in any process of the run."""
+    with (folder / "issued").open("rb") as file:
+        issued, now = pickle.load(file)
+    return DemoInstance(folder / "instance", issued, now)

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -28,6 +28,7 @@ from dcc.smime.open import open_message
 from dcc.smime.seal import Profile, Sealed, key_signer, seal
 from dcc.smime.segments import Body
 from dcc.smime.verdict import Opened
+from rsakeys import rsa_key
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # peers read the machine's clock
 PASSWORD = "secret"
@@ -61,11 +62,10 @@ def seeded(seed: int = 1) -> Callable[[int], bytes]:
 @cache
 def _key(kind: str, owner: str) -> Any:
     """One key for each owner, made when first asked for."""
-    del owner
     if kind == "rsa":
-        return rsa.generate_private_key(65537, 2048)
+        return rsa_key(owner)
     if kind == "rsa-1024":
-        return rsa.generate_private_key(65537, 1024)
+        return rsa_key(owner, 1024)
     if kind in GENERATED:
         return GENERATED[kind].generate()
     curve = {"p256": ec.SECP256R1(), "p384": ec.SECP384R1(), "p521": ec.SECP521R1()}[kind]

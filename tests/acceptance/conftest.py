@@ -14,16 +14,17 @@ from dcc.gateway.cast_reader import Cast
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 from dcc.smime.keys import load_pkcs12
-from demoinstance import DemoInstance, make_demo_instance
+from demoinstance import DemoInstance, make_demo_instance, read_demo_instance
 from desk import Desk
+from once import once
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoInstance:
-    """The instance, never used itself: copied."""
-    return make_demo_instance(tmp_path_factory.mktemp("acceptance") / "instance", NOW)
+def demo(tmp_path_factory: pytest.TempPathFactory, _keys: None) -> DemoInstance:
+    """The instance, one for all worker processes, never used itself: copied."""
+    return read_demo_instance(once(tmp_path_factory, "june", lambda folder: make_demo_instance(folder, NOW)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""A door on a free port with a real spool and database, and the demo instance made once for all."""
+"""A door on a free port with a real spool and database, in a copy of the demo instance."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from dcc.gateway.instance import initialise
 from dcc.gateway.running import serving
 from dcc.gateway.services import Services, open_services
 from dcc.gateway.settings import Settings, load_settings
 from doors import Place, RunningDoor, open_door
 from killable import Nursery
-
-
-@pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo instance, never used itself: copied."""
-    directory = tmp_path_factory.mktemp("made") / "instance"
-    initialise(directory, demo=True, now=datetime.now(UTC).replace(microsecond=0))
-    return directory
 
 
 @pytest.fixture

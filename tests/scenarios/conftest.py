@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 import pytest
 
-from demoinstance import DemoInstance, make_demo_instance
+from demoinstance import DemoInstance
 from story import Story
 from storyplay import Played, play
-
-
-@pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> DemoInstance:
-    """A demo instance, never used itself: copied."""
-    directory = tmp_path_factory.mktemp("made") / "instance"
-    return make_demo_instance(directory, datetime.now(UTC).replace(microsecond=0))
 
 
 @pytest.fixture(scope="session")
