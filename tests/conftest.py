@@ -7,14 +7,17 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 import rsakeys
-from demoinstance import DemoInstance, make_demo_instance, read_demo_instance
 from once import once
 from postgres import PostgresServer
+
+if TYPE_CHECKING:
+    from demoinstance import DemoInstance
 
 settings.register_profile("busy", deadline=None)  # a slow machine is no failure
 settings.load_profile("busy")
@@ -76,6 +79,8 @@ def _keys(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory, _keys: None) -> DemoInstance:
     """A demo instance of now, one for all worker processes, never used itself: copied."""
+    from demoinstance import make_demo_instance, read_demo_instance  # the whole gateway: most tests need none of it
+
     now = datetime.now(UTC).replace(microsecond=0)
     return read_demo_instance(once(tmp_path_factory, "demo", lambda folder: make_demo_instance(folder, now)))
 

@@ -294,7 +294,7 @@ def test_states_are_mapped(code: str | None, kind: type[Exception]) -> None:
 
 
 def test_cost_of_a_message(tmp_path: Path, migrated_sqlite: Path, make_message: Callable[..., Message]) -> None:
-    """Insert, claim, four stages and the end are seven commits and a few milliseconds on SQLite."""
+    """Insert, claim, four stages and the end are seven commits and a few milliseconds of the processor on SQLite."""
     from dcc.mailbox.records import MessageState
 
     database = _sqlite(tmp_path, migrated_sqlite)
@@ -306,7 +306,7 @@ def test_cost_of_a_message(tmp_path: Path, migrated_sqlite: Path, make_message: 
         MessageState.DECIDED,
     ]
     now, count = make_message(1).due, 40
-    begun = time.perf_counter()
+    begun = time.thread_time()
     for number in range(count):
         with database.begin() as conn:
             messages.insert_received(conn, make_message(number))
@@ -317,7 +317,7 @@ def test_cost_of_a_message(tmp_path: Path, migrated_sqlite: Path, make_message: 
                 assert messages.advance(conn, message.id, expected=old, to=new, stages=())
         with database.begin() as conn:
             assert messages.settle(conn, message.id, expected=states[-1], end=MessageState.DONE, now=now, stages=())
-    each = (time.perf_counter() - begun) / count * 1000
+    each = (time.thread_time() - begun) / count * 1000
     print(f"{each:.2f} ms a message, 7 commits")
     database.close()
     assert each < 100, "far above what was measured: something is wrong, not slow"
