@@ -97,7 +97,8 @@ public class BouncyCastle {
 
     static X509Certificate certificate(String name) throws Exception {
         try (PEMParser parser = new PEMParser(new FileReader(store.resolve(name + ".pem").toFile()))) {
-            return new JcaX509CertificateConverter().getCertificate((X509CertificateHolder) parser.readObject());
+            // Its own provider: the other one's keys make it spell curves out, which RFC 5480 §2.1.1 forbids
+            return new JcaX509CertificateConverter().setProvider("BC").getCertificate((X509CertificateHolder) parser.readObject());
         }
     }
 
