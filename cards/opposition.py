@@ -47,7 +47,7 @@ def revocation(
         return [Evidence("revocation", Verdict.REVOCATION_UNKNOWN, text)]
     found = []
     for place, (one, issuer) in enumerate(zip((certificate, *chain), chain, strict=False)):
-        status = crls.status(one, issuer, at)
+        status = _by_any_key(one, issuer, chain, crls, at)
         asked = place == 0 and status.status is not Revocation.REVOKED  # listed: opposed, whoever says what
         told = _asked(one, issuer, crls, beside, beside.asked_at or at) if asked else None
         if told is None:
@@ -55,6 +55,27 @@ def revocation(
             continue
         found.append(told)
     return found
+
+
+def _by_any_key(
+    certificate: CardCertificate,
+    issuer: CardCertificate,
+    chain: Sequence[CardCertificate],
+    crls: CrlStore,
+    at: datetime,
+) -> RevocationStatus:
+    """An authority that changed its key may sign its lists with the other: one of its name in the path vouches for it.
+
+    RFC 5280 §6.3.3 (f): the signer of the list has the issuer's name and the same anchor.
+    """
+    status = crls.status(certificate, issuer, at)
+    for other in chain:
+        if other is issuer or other.subject_der != issuer.subject_der:
+            continue
+        found = crls.status(certificate, other, at)
+        if status.status is Revocation.UNKNOWN or found.status is Revocation.REVOKED:
+            status = found if found.status is not Revocation.UNKNOWN else status
+    return status
 
 
 def _asked(

@@ -6,6 +6,7 @@ the octets, whatever their order.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from asn1crypto import x509 as asn1
@@ -25,7 +26,21 @@ HASHES: dict[str, type[hashes.HashAlgorithm]] = {
 def is_issuer(certificate: CardCertificate, authority: CardCertificate) -> bool:
     """Whether the certificate names this authority: by its DN, and by its key identifier where both tell one."""
     named, own = certificate.authority_key_identifier, authority.key_identifier
-    return authority.subject_der == certificate.issuer_der and (named is None or own is None or named == own)
+    if named is not None and own is not None and named != own:
+        return False
+    if authority.subject_der == certificate.issuer_der:
+        return True
+    compared = compared_name(certificate.issuer_der)
+    return compared is not None and compared == compared_name(authority.subject_der)
+
+
+@lru_cache(maxsize=512)
+def compared_name(der: bytes) -> str | None:
+    """A name as names are compared, without its writing: case, spaces, kinds of string (RFC 5280 §7.1)."""
+    try:
+        return str(asn1.Name.load(der).hashable)
+    except BROKEN:
+        return None  # an old authority's name that is no text: it is itself and no other
 
 
 def signed_by(certificate: CardCertificate, authority: CardCertificate) -> bool | None:

@@ -63,7 +63,7 @@ def identify(services: Services, progress: Progress, opened: Opened) -> Sender |
 def _judged(
     services: Services, progress: Progress, opened: Opened, signer: SignatureCheck, address: str, conn: Connection
 ) -> _Judged:
-    at_reception, beside = services.judge_signer(
+    at_reception, beside = services.judge_received(
         signer.certificate or b"", opened.certificates, progress.message.received_at, progress.at
     )
     judgement = at_signing_too(at_reception, signer.signing_time)

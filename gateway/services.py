@@ -92,7 +92,11 @@ class Services:
         """A judge of stored certificates, as the router wants it: the name of the verdict."""
         return StoredJudge(self.judge, at)
 
-    def judge_signer(
+    def judge_signer(self, certificate: bytes, extra: tuple[bytes, ...], at: datetime) -> Judgement:
+        """The verdict of the lists alone on a certificate that signs."""
+        return self.judge(certificate, at=at, purpose="sign", extra_certificates=extra)
+
+    def judge_received(
         self, certificate: bytes, extra: tuple[bytes, ...], at: datetime, now: datetime
     ) -> tuple[Judgement, Beside]:
         """The verdict on the certificate that signed a message received at `at`, reached now."""
