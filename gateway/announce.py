@@ -20,9 +20,11 @@ import structlog
 
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.metrics import Metrics
+from dcc.gateway.originals import original_of
 from dcc.gateway.outcomes import Done, Outcomes, fix
 from dcc.gateway.relaying import Relay, TryLater
 from dcc.gateway.services import Services
+from dcc.gateway.writing import profile_for
 from dcc.mailbox import outbox
 from dcc.mailbox.records import Delivery
 from dcc.mailbox.snapshot import Snapshot
@@ -48,6 +50,7 @@ class _Plan:
     why: Reason | None = None
     path: Path | None = None
     composed: Composed | None = None
+    profile: Profile | None = None
     failure: str | None = None
 
 
@@ -64,7 +67,14 @@ class Announcer:
         settings = services.settings.gateway
         encoded = EncodedDeposits(services.blobs, services.workdir, services.random_bytes)
         self._composer = Composer(
-            settings.address, settings.name, settings.product, encoded, services.random_bytes, services.unseal_secret
+            settings.address,
+            settings.name,
+            settings.product,
+            encoded,
+            services.random_bytes,
+            services.unseal_secret,
+            partial(original_of, services),
+            settings.ask_receipts,
         )
         self._signer = key_signer(services.keys.signing)
         self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
@@ -133,7 +143,17 @@ class Announcer:
             )  # fmt: skip
         except UNMADE as error:
             return _Plan(failure=type(error).__name__)
-        return _Plan(why, composed=composed)
+        return _Plan(why, composed=composed, profile=self._profile_for(delivery, composed, composing.store))
+
+    def _profile_for(self, delivery: Delivery, composed: Composed, store: Snapshot) -> Profile:
+        """How this reader's mail is sealed."""
+        if composed.encrypt_to is None:
+            return self._profile
+        announced = () if delivery.account is None else store.capabilities(delivery.account)
+        return profile_for(
+            delivery.mailbox, composed.encrypt_to, announced, base=self._profile,
+            correspondents=self._services.settings.correspondents,
+        )  # fmt: skip
 
     def _guarded(self, delivery: Delivery, plan: _Plan) -> Done | None:
         """A mail that cannot be made is tried again, then failed, visible to the operator (I2)."""
@@ -152,7 +172,7 @@ class Announcer:
         if plan.path is not None:
             return self._send(delivery, plan.path, None)
         if plan.composed is not None:
-            path = self._write(delivery, plan.composed)
+            path = self._write(delivery, plan.composed, plan.profile or self._profile)
             checkpoint("after-sealed")
             return self._send(delivery, path, plan.composed.headers.message_id)
         if plan.why is not None and plan.why.outcome == "deferred":
@@ -168,7 +188,7 @@ class Announcer:
         path = self._services.outbox_directory / delivery.sealed_file
         return path if path.exists() else None
 
-    def _write(self, delivery: Delivery, composed: Composed) -> Path:
+    def _write(self, delivery: Delivery, composed: Composed, profile: Profile) -> Path:
         """Seal into the outbox folder, durably; the file holds ciphertext or a neutral text only."""
         directory = self._services.outbox_directory
         # A worker that was slower than its lease may still be writing: each attempt has a file of its own
@@ -178,7 +198,7 @@ class Announcer:
             with os.fdopen(handle, "wb", 1 << 18) as out:
                 seal(
                     composed.headers, composed.content, composed.content_headers, signer=self._signer,
-                    recipient=composed.encrypt_to, profile=self._profile, out=out,
+                    recipient=composed.encrypt_to, profile=profile, out=out,
                     random_bytes=self._services.random_bytes,
                 )  # fmt: skip
                 out.flush()

@@ -7,8 +7,8 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 
-from dcc.mailbox import documents, folders, messages, people
-from dcc.mailbox.records import Account, Document, Folder, Mandate, Network, Opposition, Patient
+from dcc.mailbox import capabilities, documents, folders, messages, people
+from dcc.mailbox.records import Account, Document, Folder, Mandate, Message, Network, Opposition, Patient
 
 Row = TypeVar("Row")
 
@@ -23,6 +23,10 @@ class Snapshot:
     def account(self, account_id: str) -> Account | None:
         """One account by its id."""
         return self._once("account", account_id, lambda: people.get_account(self.conn, account_id))
+
+    def capabilities(self, account_id: str) -> tuple[str, ...]:
+        """What an account's mail client says it can read."""
+        return self._once("capabilities", account_id, lambda: capabilities.announced(self.conn, account_id))
 
     def network(self, network_id: str) -> Network | None:
         """One network by its id."""
@@ -43,6 +47,10 @@ class Snapshot:
     def documents(self, ids: Sequence[str]) -> list[Document]:
         """These documents with their parts, in the order asked."""
         return self._once("documents", tuple(ids), lambda: documents.some(self.conn, ids))
+
+    def message(self, message_id: str) -> Message | None:
+        """One received message by its id."""
+        return self._once("message", message_id, lambda: messages.get(self.conn, message_id))
 
     def documents_of_message(self, message_id: str) -> tuple[str, ...]:
         """The ids of every document that a message brought, known ones too; empty: not known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +12,20 @@ from dcc.mailbox.snapshot import Snapshot
 from dcc.router.asked import Unseal, asked
 from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head, encoded_part
 from dcc.router.hl7_ack import FILE_NAME, MEDIA_TYPE, acknowledgement
-from dcc.router.names import label_of, mss_subject, without_accents
+from dcc.router.names import label_of, mss_subject
 from dcc.router.narrative import MORE
 from dcc.router.petition import blank
 from dcc.router.reasons import reason
+from dcc.router.receipts import (
+    Original,
+    Originals,
+    Receipt,
+    is_about_a_deposit,
+    machine_part,
+    original_part,
+    receipt_subject,
+    wants_receipt,
+)
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.segments import Body
 from dcc.templates.render import Rendered, render
@@ -56,6 +66,8 @@ class Composer:
     encoded: EncodedDeposits
     random_bytes: Callable[[int], bytes]
     unseal: Unseal  # a one-time secret as the outbox keeps it -> its octets
+    original: Originals  # a received mail -> what its sender wrote
+    receipts: bool = False  # whether our reports ask for one (ECO.2.3.2)
 
     def begin(self, store: Snapshot) -> Composing:
         """Compose mails out of one snapshot; what the readers of a deposit have in common is made once."""
@@ -86,7 +98,7 @@ class Composer:
         return f"<{delivery.id}@{self.address.rpartition('@')[2]}>"
 
     def mail(
-        self, words: Rendered, parts: Sequence[EncodedPart] = (), receipt: bytes | None = None
+        self, words: Rendered, parts: Sequence[EncodedPart] = (), receipt: Receipt | None = None
     ) -> tuple[Body, tuple[tuple[str, str], ...]]:
         boundary = f"=_{self.random_bytes(18).hex()}"
         inner = f"=_{self.random_bytes(18).hex()}"
@@ -99,9 +111,12 @@ class Composer:
             head = (
                 f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
             )
-            report = head.encode() + _base64(words.text).encode() + f"--{boundary}\r\n".encode() + receipt
+            report = head.encode() + _base64(words.text).encode() + f"--{boundary}\r\n".encode() + receipt.fields
             kind = f'multipart/report; report-type=disposition-notification; boundary="{boundary}"'
-            third: list[bytes | Any] = [report]  # RFC 6522 §3: an optional third part, here the HL7 acknowledgement
+            # RFC 6522 §3: an optional third part, the HL7 acknowledgement or the original mail
+            third: list[bytes | Any] = [report]
+            if receipt.original:
+                third += [f"--{boundary}\r\n".encode(), *receipt.original, b"\r\n"]
             for part in parts:
                 third += [f"--{boundary}\r\n".encode() + attachment_head(part.name, part.media_type), part.segment]
             return [*third, f"--{boundary}--\r\n".encode()], (("Content-Type", kind),)
@@ -142,12 +157,22 @@ class Composing:
         if kind in ASKED:
             context |= asked(delivery, account, self.store, self.composer.unseal, sealed=sealed)
         words = render(kind, account.language, context)
-        receipt = _receipt(delivery, self.composer.address, account) if sealed else None
+        subject, receipt = words.subject, None
         parts = _application_part(delivery, message_id, now, self.composer.random_bytes) if sealed else ()
+        if sealed and is_about_a_deposit(delivery):  # names the patient: under a seal only (I3)
+            original = self._original(delivery)
+            subject = receipt_subject(delivery, None if original is None else original.subject) or subject
+            if wants_receipt(delivery):
+                third = () if parts or original is None else original_part(original)
+                receipt = Receipt(machine_part(delivery, self.composer.address), third)
         body, content_headers = self.composer.mail(words, parts, receipt)
         sender = network.registration if kind == REGISTRATION else None
-        headers = self.composer.headers(account, network, words.subject, message_id, now, (), sender)
+        headers = self.composer.headers(account, network, subject, message_id, now, (), sender)
         return Composed(headers, body, content_headers, account.encryption_certificate if sealed else None)
+
+    def _original(self, delivery: Delivery) -> Original | None:
+        message = None if delivery.message is None else self.store.message(delivery.message)
+        return None if message is None else self.composer.original(message)
 
     def _report(
         self,
@@ -176,6 +201,9 @@ class Composing:
             ("X-MSS-NIL", self.composer.product),  # ECO.2.4.3
         )
         headers = self.composer.headers(account, network, subject, message_id, now, extra)
+        if self.composer.receipts:
+            asked_for = ("Disposition-Notification-To", self.composer.address)  # ECO.2.3.2: equal to the Return-Path
+            headers = replace(headers, outer_extra=(*headers.outer_extra, asked_for))
         return Composed(headers, body, content_headers, account.encryption_certificate)
 
     def _report_body(
@@ -242,25 +270,6 @@ def _context(
         "sentence_en": "" if told is None else told.sender_en,
         "blank": blank(parameters["form"], language) if parameters.get("form") else "",
     }
-
-
-def _receipt(delivery: Delivery, gateway: str, account: Account) -> bytes | None:
-    """The machine part of a receipt, when one was asked for (RFC 8098 §3; volet LPS/MSS v1.1.3)."""
-    parameters = dict(delivery.parameters)
-    disposition, original = parameters.get("mdn"), parameters.get("original_message_id")
-    if not disposition or not original or any(sign in original for sign in "\r\n"):
-        return None
-    lines = [
-        f"Reporting-UA: {gateway.rpartition('@')[2]}; DCC gateway",
-        f"Final-Recipient: rfc822;{gateway}",
-        f"Original-Message-ID: {original}",
-        f"Disposition: automatic-action/MDN-sent-automatically; {disposition}",
-    ]
-    if disposition == "processed/error" and delivery.reason is not None:
-        ans = parameters.get("ans", "906")
-        lines.append(f"Error: {ans}^{without_accents(reason(ans).sender_fr)[:200]}^applicationErrorCondition")
-    del account
-    return ("Content-Type: message/disposition-notification\r\n\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode("ascii")
 
 
 def _application_part(

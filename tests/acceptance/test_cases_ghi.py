@@ -152,7 +152,7 @@ def test_case_44_reference_in_the_subject(desk: Desk) -> None:
     label = "CR ou fiche de consultation ou de visite"
     name = f"20260601_{label}_PAT-TROIS_DOMINIQUE_{reference}.pdf"
     assert set(files) == {"IHE_XDM.zip", name}
-    assert files[name] == REPORT
+    assert files[name] == REPORT[2]
     assert report["X-MSS-CODECDA"] == "11488-4"
     archive: Any = files["IHE_XDM.zip"]
     again = desk.send(desk.entity(("IHE_XDM.zip", ZIP, archive)), DR_B)
