@@ -38,6 +38,12 @@ def test_interoperability_page_is_what_the_tests_measure() -> None:
     assert (ROOT / "docs" / "interoperability.md").read_text(encoding="utf-8") == made
 
 
+def test_smime_page_is_what_the_tables_say() -> None:
+    """docs/smime.md shows the tables of the engine (run docs/make_smime.py)."""
+    made = _load(ROOT / "docs" / "make_smime.py").page()
+    assert (ROOT / "docs" / "smime.md").read_text(encoding="utf-8") == made
+
+
 def test_every_command_is_documented() -> None:
     """docs/commands.md names every command of the program."""
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
