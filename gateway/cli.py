@@ -24,6 +24,7 @@ COMMANDS = (
     "held_cmd",
     "folder_cmd",
     "document_cmd",
+    "directory_cmd",
     "network_cmd",
     "account_cmd",
     "consent_cmd",

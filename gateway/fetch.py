@@ -25,6 +25,10 @@ class FetchRefused(Exception):
     """What a host answered, or what it was asked, is not taken; the text is the sentence for the operator."""
 
 
+class NothingThere(FetchRefused):
+    """A directory answered, and has no such value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """Asks the hosts of its list and nobody else."""
@@ -33,6 +37,7 @@ class Fetcher:
     tls: ssl.SSLContext | None = None
     octets: int = MOST_OCTETS
     seconds: float = MOST_SECONDS
+    headers: tuple[tuple[str, str], ...] = ()  # of every request by HTTP
 
     def get(self, url: str) -> tuple[bytes, ...]:
         """One answer by HTTP, each value of the attribute by LDAP. Raises FetchRefused, OSError."""
@@ -96,11 +101,12 @@ class Fetcher:
         finally:
             writer.close()
         if not found:
-            raise FetchRefused("l'annuaire n'a pas cette liste")
+            raise NothingThere("l'annuaire n'a pas cette liste")
         return found
 
     async def _http(self, place: _Place, body: bytes | None, media_type: str) -> tuple[int, dict[str, str], bytes]:
         head = [f"{'GET' if body is None else 'POST'} {place.target} HTTP/1.0", f"Host: {place.authority}"]
+        head += [f"{name}: {value}" for name, value in self.headers]
         if body is not None:
             head += [f"Content-Type: {media_type}", f"Content-Length: {len(body)}"]
         # HTTP/1.0: an answer in one piece, ended by its length or by the end of the connection (RFC 9112 §6.3)

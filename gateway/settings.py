@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
 
+from dcc.gateway.settings_directory import DirectorySettings
 from dcc.gateway.settings_environment import overlay
 from dcc.gateway.settings_sentences import not_toml, sentence
 from dcc.gateway.settings_trust import TrustSettings
@@ -201,6 +202,7 @@ class Settings(_Section):
     trust: TrustSettings
     relay: RelaySettings = RelaySettings()
     worker: WorkerSettings = WorkerSettings()
+    address_book: DirectorySettings = DirectorySettings()
     limits: dict[LimitName, PositiveInt] = {}  # what differs from `smime/limits.py`; the message's is smtp.message_size
     metrics: MetricsSettings = MetricsSettings()
 
