@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -41,8 +40,7 @@ class OurKey:
     @property
     def weak(self) -> bool:
         """Whether the key is below what is trusted: it opens archives only (R-ALGO)."""
-        key: Any = self.pair.key
-        return algorithms.weak_key(key.public_key())
+        return _is_weak(self.pair.certificate)
 
     @classmethod
     def of(cls, pair: KeyPair) -> OurKey:
@@ -67,6 +65,14 @@ def _may_encrypt(certificate: bytes) -> bool:
     except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion):
         return True
     return usage.key_encipherment or usage.key_agreement
+
+
+@lru_cache(maxsize=64)
+def _is_weak(certificate: bytes) -> bool:
+    try:
+        return algorithms.weak_key(x509.load_der_x509_certificate(certificate).public_key())
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        return True
 
 
 def select(infos: bytes, keys: Sequence[OurKey], limits: Limits, *, post_quantum: bool = False) -> Selected:
