@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from enum import Enum
 
 from asn1crypto import x509 as asn1
 
 from dcc.cards.certificate import CardCertificate
-from dcc.cards.verdict import Evidence, Verdict
+from dcc.cards.crl import CrlStore
+from dcc.cards.judge import judge
+from dcc.cards.trust import TrustStore
+from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
 
 SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 §3
 EMAIL_PROTECTION, ANY = "1.3.6.1.5.5.7.3.4", "2.5.29.37.0"
@@ -17,15 +22,21 @@ class Binding(Enum):
     """Whether a certificate names an address."""
 
     NAMED = "named"
+    DOMAIN = "domain"  # it stands for the organisation: it names the domain, and no address
     OTHER = "other"  # it names other addresses
     NONE = "none"  # it names none
 
 
-def binding(certificate: CardCertificate, address: str) -> Binding:
-    """Compare without case; the subject's emailAddress counts only when there is no subjectAltName (RFC 8550 §3)."""
+def binding(certificate: CardCertificate, address: str, domains: Collection[str] = ()) -> Binding:
+    """Compare without case; the subject's emailAddress counts only when there is no subjectAltName (RFC 8550 §3).
+
+    `domains`: those that the certificate's anchors may vouch for as a whole; a certificate of an organisation names
+    one of them as a dNSName, and no address.
+    """
     names = {one.lower() for one in (*certificate.addresses, *_international(certificate.der))}
     if not names:
-        return Binding.NONE
+        domain = address.rpartition("@")[2].lower()
+        return Binding.DOMAIN if domain in domains and domain in _hosts(certificate.der) else Binding.NONE
     return Binding.NAMED if address.lower() in names else Binding.OTHER
 
 
@@ -39,6 +50,26 @@ def _international(der: bytes) -> list[str]:
             parsed = inner.parse() if hasattr(inner, "parse") else inner
             found.append(str(parsed.native))
     return found
+
+
+def _hosts(der: bytes) -> set[str]:
+    """The dNSNames, in lower case; a wildcard names no domain."""
+    value = asn1.Certificate.load(der).subject_alt_name_value
+    return {str(name.native).lower() for name in value or () if name.name == "dns_name"}
+
+
+def judge_address(
+    certificate: bytes, *, trust: TrustStore, crls: CrlStore, at: datetime, extra: Sequence[bytes], revocation: bool
+) -> Judgement:
+    """`cards.judge` with the usage that RFC 8550 asks for in place of the cards' own."""
+    found = judge(
+        certificate, trust=trust, crls=crls, at=at, purpose="sign", extra_certificates=extra, revocation=revocation,
+        environment="test",
+    )  # fmt: skip
+    if found.certificate is None:
+        return found
+    evidence = (*(one for one in found.evidence if one.check != "usage"), mail_usage(found.certificate))
+    return Judgement(headline(evidence), evidence, found.certificate, found.chain)
 
 
 def mail_usage(certificate: CardCertificate) -> Evidence:

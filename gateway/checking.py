@@ -19,6 +19,7 @@ from dcc.gateway.crlfetch import fetcher_of, refreshed, silent
 from dcc.gateway.crlupdate import WARNING, in_force, wants_look
 from dcc.gateway.instance import open_keyring, open_keys
 from dcc.gateway.ownkeys import SOON
+from dcc.gateway.partners import open_partners
 from dcc.gateway.relay import tls_context
 from dcc.gateway.services import load_crls, open_database, open_matrix, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
@@ -117,7 +118,7 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
 
 
 def _trust(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:
-    for reads in (open_trust, fetcher_of):
+    for reads in (open_trust, open_partners, fetcher_of):
         try:
             reads(settings)
         except ConfigurationError as error:

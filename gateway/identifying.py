@@ -7,17 +7,20 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from dcc.cards.opposition import Beside
+from dcc.cards.opposition import LISTS_ALONE, Beside
 from dcc.cards.verdict import Judgement
+from dcc.gateway.partners import Partner, partner_of
 from dcc.gateway.progress import Progress
 from dcc.gateway.proving import keep
 from dcc.gateway.services import Services
 from dcc.gateway.signingtime import SPREAD, at_signing_too
+from dcc.mailbox import capabilities
+from dcc.mailbox.changes import CapabilitiesSeen, Change
 from dcc.router import intended
 from dcc.router.protected import from_address, protected_headers
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Sender
-from dcc.router.sender import Unidentified, identify_sender
+from dcc.router.sender import Unidentified, identify_partner, identify_sender
 from dcc.smime import fields
 from dcc.smime.headers import Headers
 from dcc.smime.verdict import Content, Opened, SignatureCheck
@@ -47,10 +50,14 @@ def identify(services: Services, progress: Progress, opened: Opened) -> Sender |
     answering = [one for one in judged if isinstance(one.found, Sender)]
     chosen = answering[0] if answering else judged[0]
     _note(progress, chosen)
-    progress.evidence["card"]["basis"] = keep(
-        services.proofs, chosen.judgement, certificate=chosen.signer.certificate or b"", extra=opened.certificates,
-        trust=services.judge.trust, crls=services.judge.crls, beside=chosen.beside,
-    )  # fmt: skip
+    progress.partner = partner_of(services.partners, address)
+    if progress.partner is not None:
+        progress.evidence["card"]["partner"] = progress.partner.name
+    else:
+        progress.evidence["card"]["basis"] = keep(
+            services.proofs, chosen.judgement, certificate=chosen.signer.certificate or b"", extra=opened.certificates,
+            trust=services.judge.trust, crls=services.judge.crls, beside=chosen.beside,
+        )  # fmt: skip
     if answering and len(answering) not in (1, len(judged)):
         # R-SIGNERS: exactly one signer, or every one, answers for From
         return Unidentified(reason(AMBIGUOUS, detail="R-SIGNERS"), progress.account)
@@ -60,9 +67,24 @@ def identify(services: Services, progress: Progress, opened: Opened) -> Sender |
     return chosen.found if refused is None else Unidentified(refused, chosen.found.account, known=True)
 
 
+def learned(services: Services, progress: Progress, sender: Sender) -> list[Change]:
+    """What the sender's mail client says it can read, where that is new (RFC 8551 §2.7.2)."""
+    signer = progress.signature
+    if signer is None or not signer.capabilities or signer.signing_time is None:
+        return []
+    at = min(signer.signing_time, progress.message.received_at)  # a claim: one of the future would stay for ever
+    with services.database.read() as conn:
+        new = [one for one in sender.accounts if capabilities.announced(conn, one.id) != signer.capabilities]
+        older = [one for one in new if (capabilities.signed_at(conn, one.id) or at) <= at]
+    return [CapabilitiesSeen(one.id, signer.capabilities, at) for one in older]
+
+
 def _judged(
     services: Services, progress: Progress, opened: Opened, signer: SignatureCheck, address: str, conn: Connection
 ) -> _Judged:
+    partner = partner_of(services.partners, address)
+    if partner is not None:
+        return _of_partner(partner, progress, opened, signer, address, conn)
     at_reception, beside = services.judge_received(
         signer.certificate or b"", opened.certificates, progress.message.received_at, progress.at
     )
@@ -73,9 +95,24 @@ def _judged(
     return _Judged(signer, judgement, beside, found)
 
 
+def _of_partner(
+    partner: Partner, progress: Progress, opened: Opened, signer: SignatureCheck, address: str, conn: Connection
+) -> _Judged:
+    """In a partner's domain the address profile counts, never a card (RFC 8550 §3)."""
+    der = signer.certificate or b""
+    judgement = at_signing_too(
+        partner.judge(der, opened.certificates, progress.message.received_at), signer.signing_time
+    )
+    found = identify_partner(
+        conn, verdict=judgement.verdict.value, bound=partner.names(judgement, address), from_address=address,
+        certificate_sha256="" if judgement.certificate is None else judgement.certificate.sha256,
+    )  # fmt: skip
+    return _Judged(signer, judgement, LISTS_ALONE, found)
+
+
 def _note(progress: Progress, chosen: _Judged) -> None:
     signer, judgement = chosen.signer, chosen.judgement
-    progress.judgement = judgement
+    progress.signature, progress.judgement = signer, judgement
     progress.evidence["card"] = {
         "verdict": judgement.verdict.value,
         "at": progress.message.received_at.isoformat(),

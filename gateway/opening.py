@@ -13,8 +13,8 @@ from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
 from dcc.cards.judge import judge
 from dcc.cards.trust import TrustStore
-from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
-from dcc.gateway.addressprofile import Binding, binding, mail_usage
+from dcc.cards.verdict import Evidence, Judgement, Verdict
+from dcc.gateway.addressprofile import Binding, binding, judge_address
 from dcc.gateway.opening_rules import rule_of
 from dcc.gateway.signingtime import SPREAD, at_signing_too
 from dcc.router.protected import from_address, protected_headers
@@ -46,6 +46,7 @@ class Question:
     keys: Sequence[KeyPair] = ()
     revocation: bool = True
     environment: str | None = None
+    domains: frozenset[str] = frozenset()  # address profile: those that the anchors vouch for; none: any, by address
     allow_legacy: bool = False
     limits: Limits = field(default_factory=Limits)
 
@@ -115,19 +116,20 @@ def report(source: BinaryIO, question: Question, *, detached_content: BinaryIO |
 
 def _judge(check: SignatureCheck, opened: Opened, question: Question) -> Judgement:
     """The signer's certificate at reception, and its dates at signingTime too (R-TIME)."""
-    address = question.profile == "address"
+    extra = opened.certificates[:CANDIDATES]
+    if question.profile == "address":
+        found = judge_address(
+            check.certificate or b"", trust=question.trust, crls=question.crls, at=question.at, extra=extra,
+            revocation=question.revocation,
+        )  # fmt: skip
+        return at_signing_too(found, check.signing_time)
     # Without an anchor nobody has said which world this is: a test card is then not held against the mail.
     unsaid = question.environment is None and not question.trust.anchors
     found = judge(
         check.certificate or b"", trust=question.trust, crls=question.crls, at=question.at, purpose="sign",
-        extra_certificates=opened.certificates[:CANDIDATES], revocation=question.revocation,
-        environment="test" if address or unsaid else question.environment,
+        extra_certificates=extra, revocation=question.revocation, environment="test" if unsaid else question.environment,
     )  # fmt: skip
-    evidence = list(found.evidence)
-    if address and found.certificate is not None:
-        evidence = [one for one in evidence if one.check != "usage"] + [mail_usage(found.certificate)]
-    told = tuple(evidence)
-    return at_signing_too(Judgement(headline(told), told, found.certificate, found.chain), check.signing_time)
+    return at_signing_too(found, check.signing_time)
 
 
 def _trusted(judgements: Sequence[Judgement], question: Question) -> bool | None:
@@ -163,8 +165,9 @@ def _sender(
     if sender_oddities(shown, question.limits):
         findings.append("R-FROM-SHOWN")
     if question.profile == "address" and found is not None and found.certificate is not None:
-        bound = binding(found.certificate, address)
-        if bound is not Binding.NAMED:
+        bound = binding(found.certificate, address, question.domains)
+        outside = question.domains and address.rpartition("@")[2].lower() not in question.domains
+        if outside or bound not in {Binding.NAMED, Binding.DOMAIN}:
             findings.append("R-FROM")
             return NOT_THE_ADDRESS, address
     return None, address

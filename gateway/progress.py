@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from dcc.cards.verdict import Judgement
+from dcc.gateway.partners import Partner
 from dcc.mailbox.changes import Change
 from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, Message, MessageState, StageTiming
 from dcc.router.decision import Assignment
@@ -17,7 +18,7 @@ from dcc.router.petition import Petition
 from dcc.router.reasons import Reason
 from dcc.router.registration import Newcomer
 from dcc.router.request import Request, Sender
-from dcc.smime.verdict import Opened
+from dcc.smime.verdict import Opened, SignatureCheck
 
 # Parts of the evidence that outlive a new beginning: where the original lies, what a person decided
 KEPT = ("original", "assigned")
@@ -65,7 +66,9 @@ class Progress:
     stack: ExitStack = field(default_factory=ExitStack)
     evidence: dict[str, Any] = field(default_factory=dict)
     opened: Opened | None = None
+    signature: SignatureCheck | None = None  # the one that answers for From
     judgement: Judgement | None = None
+    partner: Partner | None = None  # in whose domain the sender's address is
     account: Account | None = None
     sender: Sender | None = None
     newcomer: Newcomer | None = None  # a good card at a registration address, without a validated account

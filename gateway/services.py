@@ -23,6 +23,7 @@ from dcc.gateway.crlupdate import in_force
 from dcc.gateway.instance import GatewayKeys, open_audit, open_keyring, open_keys
 from dcc.gateway.judging import SignerJudge
 from dcc.gateway.ocspask import OcspAsker
+from dcc.gateway.partners import Partner, open_partners
 from dcc.gateway.settings import ConfigurationError, Settings
 from dcc.gateway.unopenable import Unopenable
 from dcc.gateway.worker import Wake
@@ -75,6 +76,7 @@ class Services:
     wake_relay: Wake = field(default_factory=Wake)  # mails to send
     count_end: Ended = _nobody
     owner: str = field(default_factory=new_id)  # under which this process holds its leases
+    partners: tuple[Partner, ...] = ()
     unopenable: Unopenable = field(default_factory=lambda: Unopenable(100))
     matrix: Matrix = field(default_factory=default_matrix)  # types by profession, at filing and at distribution
 
@@ -179,6 +181,7 @@ def open_services(settings: Settings, random_bytes: Callable[[int], bytes] = os.
             asker=OcspAsker(settings.trust, fetcher_of(settings)),
             proofs=ProofStore(settings.path(settings.storage.proofs)),
             limits=limits_of(settings),
+            partners=open_partners(settings),
             unopenable=Unopenable(settings.worker.unopenable_per_hour),
             random_bytes=random_bytes,
             matrix=open_matrix(settings),

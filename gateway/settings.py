@@ -176,6 +176,44 @@ class WorkerSettings(_Section):
     unopenable_per_hour: int = Field(default=100, gt=0)  # of one sender; more are held unopened for the hour (R-ORACLE)
 
 
+class PartnerSettings(_Section):
+    """A partner outside the card world: its anchors may vouch for addresses of these domains (RFC 8550)."""
+
+    name: str
+    domains: list[str] = Field(min_length=1)
+    certificates: list[Path] = Field(min_length=1)  # anchors (self-signed) and authorities
+    crls: list[Path] = []
+    revocation: bool = True  # false: a partner that publishes no lists; said in the evidence of each message
+
+    @field_validator("domains")
+    @classmethod
+    def _domains(cls, value: list[str]) -> list[str]:
+        if any("@" in one or "." not in one for one in value):
+            raise ValueError("des noms de domaine, sans @")
+        return [one.lower() for one in value]
+
+
+class CorrespondentSettings(_Section):
+    """How one correspondent wants to be written to: an address, or a domain written `@domain`; what is absent is chosen."""
+
+    address: str
+    cipher: Literal["aes256-cbc", "aes128-cbc", "aes256-gcm"] | None = None
+    key_transport: Literal["rsa", "oaep"] | None = None
+    header_protection: Literal["rfc9788", "wrapped"] | None = None
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value.count("@") != 1 or not value.rpartition("@")[2]:
+            raise ValueError("une adresse, ou un domaine écrit @domaine")
+        return value.lower()
+
+    def names(self, mailbox: str) -> bool:
+        """Whether this is the correspondent's mailbox."""
+        low = mailbox.lower()
+        return low == self.address or (self.address.startswith("@") and low.endswith(self.address))
+
+
 LimitName = Literal[
     "header_block", "header_field", "header_fields", "addresses", "mime_depth", "mime_parts", "decompressed",
     "decompression_ratio", "asn1_depth", "object_identifier", "segments", "small_structure", "recipient_infos", "signer_infos",
@@ -203,6 +241,8 @@ class Settings(_Section):
     relay: RelaySettings = RelaySettings()
     worker: WorkerSettings = WorkerSettings()
     address_book: DirectorySettings = DirectorySettings()
+    partners: list[PartnerSettings] = []
+    correspondents: list[CorrespondentSettings] = []  # the first that names a mailbox counts
     limits: dict[LimitName, PositiveInt] = {}  # what differs from `smime/limits.py`; the message's is smtp.message_size
     metrics: MetricsSettings = MetricsSettings()
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from dcc.cards.verdict import Verdict
 from dcc.gateway.asking import newcomer, petition_stage, renewed
 from dcc.gateway.decided import ended_of
-from dcc.gateway.identifying import identify
+from dcc.gateway.identifying import identify, learned
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.mailbox import people
@@ -66,9 +66,12 @@ def identify_stage(services: Services, progress: Progress) -> Ended | None:
     found = identify(services, progress, opened)
     if isinstance(found, Sender):
         progress.sender = found
-        progress.changes.extend(renewed(found, progress.judgement))
+        if progress.partner is None:
+            progress.changes.extend(renewed(found, progress.judgement))
+        progress.changes.extend(learned(services, progress, found))
         return None
-    progress.newcomer = newcomer(services, progress, opened)
+    if progress.partner is None:
+        progress.newcomer = newcomer(services, progress, opened)
     if progress.newcomer is not None:
         return None
     return _unidentified(services, progress, found)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, update
 
-from dcc.mailbox import consentforms, delegations, folders, people, tokens
+from dcc.mailbox import capabilities, consentforms, delegations, folders, people, tokens
 from dcc.mailbox.records import (
     Account,
     AccountState,
@@ -75,6 +75,15 @@ class EncryptionCertificateSeen:
 
     account: str
     certificate: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitiesSeen:
+    """What the holder's mail client says it can read, in a verified signature made at `signed_at` (RFC 8551 §2.7.2)."""
+
+    account: str
+    algorithms: tuple[str, ...]
+    signed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,7 @@ Change = (
     | AccountMoved
     | CardSeen
     | EncryptionCertificateSeen
+    | CapabilitiesSeen
     | FolderOpened
     | FolderClosed
     | ConsentChanged
@@ -204,6 +214,8 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
             people.set_card(conn, account_id, certificate)
         case EncryptionCertificateSeen(account_id, certificate):
             people.set_encryption_certificate(conn, account_id, certificate)
+        case CapabilitiesSeen(account_id, algorithms, signed_at):
+            capabilities.remember(conn, account_id, algorithms, signed_at)
         case FolderOpened():
             _open(conn, change, at)
         case FolderClosed(folder_id):
@@ -237,6 +249,7 @@ ACTIONS: dict[type, str] = {
     AccountRequested: "account:requested",
     CardSeen: "account:card_seen",
     EncryptionCertificateSeen: "account:encryption_certificate_seen",
+    CapabilitiesSeen: "account:capabilities_seen",
     FolderOpened: "folder:opened",
     FolderClosed: "folder:closed",
     MandateGranted: "mandate:granted",
@@ -270,6 +283,8 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
         case AccountRequested(account):
             return None, {"account": account.id, "network": account.network}
         case AccountMoved(account_id) | CardSeen(account_id) | EncryptionCertificateSeen(account_id):
+            return None, {"account": account_id}
+        case CapabilitiesSeen(account_id):
             return None, {"account": account_id}
         case FolderOpened(folder, _, mandate):
             return folder.id, {"mandate": mandate.id, "form": change.form_version, "proof": change.proof or ""}

@@ -70,6 +70,26 @@ def identify_sender(
     return Sender(validated, certificate.sha256, structure)
 
 
+def identify_partner(
+    conn: Connection, *, verdict: str, bound: bool, from_address: str, certificate_sha256: str
+) -> Sender | Unidentified:
+    """The sender of a mail from a partner's domain: the account enrolled for the very address (RFC 8550 §3).
+
+    `bound`: the certificate names the address or its domain. A partner's anchors never speak for the holder of a card:
+    an account that was enrolled with one is not theirs to use.
+    """
+    here = people.by_mailbox(conn, None, from_address)
+    known = here[0] if here else None
+    if verdict != "VALID":
+        return Unidentified(reason(CARD_REASONS.get(verdict, "D2R-SIG03")), known)
+    if not bound:
+        return Unidentified(reason("D2R-ACC02"), known)
+    accounts = tuple(one for one in here if one.card_certificate is None and one.state is AccountState.VALIDATED)
+    if not accounts:
+        return Unidentified(reason("D2R-ACC01"), known)
+    return Sender(accounts, certificate_sha256, accounts[0].structure)
+
+
 def national_id_of(holder: Holder | None) -> str | None:
     """IDNPS of a person, IDNST of an organisation: the key that accounts are enrolled under."""
     if holder is None:

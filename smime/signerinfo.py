@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dcc.smime import algorithms, ber, signatures
+from dcc.smime import algorithms, ber, capabilities, signatures
 from dcc.smime.certificates import CertificateParts
 from dcc.smime.errors import Malformed
 from dcc.smime.limits import Limits
@@ -99,6 +99,7 @@ def check(
     found = digests.get(info.digest, b"")
     findings: list[str] = []
     intact, signing_time, preference = bool(found), None, None
+    announced: tuple[str, ...] = ()
     if info.attributes is None:
         # RFC 5652 §5.3: attributes must be present unless the content type is data.
         if content_type != DATA:
@@ -117,6 +118,8 @@ def check(
             findings.append("R-ATTRS")
             intact = False
         preference = _preference(attributes, certificates)
+        values = attributes.get(capabilities.CAPABILITIES, [])
+        announced = capabilities.read(values[0], limits) if len(values) == 1 else ()
     if info.misplaced:
         findings.append("R-ATTRS")
         intact = False
@@ -140,6 +143,7 @@ def check(
         signature_algorithm=verified.family,
         message_digest=digest_claimed,
         encryption_key_preference=preference,
+        capabilities=announced,
     )
     return done, tuple(findings)
 

@@ -48,6 +48,7 @@ class SignatureCheck:
     signature_algorithm: str
     message_digest: bytes
     encryption_key_preference: bytes | None = None  # DER, among the enclosed certificates (RFC 8551 §2.5.3)
+    capabilities: tuple[str, ...] = ()  # what the signer's client says it reads, dotted, best first (RFC 8551 §2.5.2)
 
     @property
     def good(self) -> bool:

@@ -62,6 +62,10 @@ def open_command(
     ] = None,
     at: Annotated[str | None, typer.Option("--at", metavar="TIME", help="Juger à cette date (ISO 8601, UTC).")] = None,
     environment: Annotated[str | None, typer.Option("--environment", help="production | test")] = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option("--domain", metavar="D", help="Profil address : domaine dont ces racines répondent ; répétable."),
+    ] = None,
     no_revocation: Annotated[bool, typer.Option("--no-revocation", help="Ne pas vérifier l'opposition.")] = False,
     legacy: Annotated[bool, typer.Option("--legacy", help="Lire 3DES et RC2 (archives) ; jamais authentique.")] = False,
     content: Annotated[
@@ -96,7 +100,7 @@ def open_command(
             question = Question(
                 trust=anchors, crls=_lists(crl or []), at=moment, profile=profile,
                 keys=_keys(key or [], password or []), revocation=not no_revocation, environment=environment,
-                allow_legacy=legacy,
+                allow_legacy=legacy, domains=frozenset(one.lower() for one in domain or ()),
             )  # fmt: skip
             found = report(source, question, detached_content=beside)
             stack.callback(found.opened.close)
