@@ -39,6 +39,11 @@ PEERS = {
     "chromium": ["chromium"],
     "thunderbird": ["thunderbird", "Xvfb", "import", "certutil", "pk12util", "modutil"],
 }
+# What takes longest is handed out first: at the end of a run no worker process is left alone with one of these.
+LONGEST = (
+    "test_thunderbird.py", "test_scenarios.py", "test_kill.py", "test_announce.py", "test_interop.py", "test_cases_a.py",
+    "test_cases_bc.py", "test_worker.py", "test_asking.py",
+)  # fmt: skip
 ANY_OF = {"postfix", "dovecot", "postgresql", "slapd"}
 
 
@@ -51,6 +56,10 @@ def missing_peer(name: str) -> str | None:
 
 def _is_library(path: str) -> bool:
     return path.endswith((".jar", ".so")) and Path(path).is_file()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def seconds_of(work: Callable[[], object], attempts: int = 3) -> float:
@@ -21,3 +23,9 @@ def seconds_of(work: Callable[[], object], attempts: int = 3) -> float:
         if collects:
             gc.enable()
     return min(spent)
+
+
+def seconds_used_by(pid: int) -> float:
+    """What a process has taken of the processor until now (proc(5): utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
