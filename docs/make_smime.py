@@ -39,7 +39,7 @@ them.
 | DigestedData, EncryptedData, AuthenticatedData, plain data | recognised: not signed, or not for us | `layers.py` |
 
 Layers may stand in any order up to the limit (triple wrapping included); only what is the root of its layer is opened. Lengths
-may be definite or indefinite, strings in segments of any size: the reader (`ber.py`) takes time in proportion to the octets.
+may be definite or indefinite, strings in segments of any size: the reader (`berstream.py`) takes time in proportion to the octets.
 High tag numbers, which no structure of CMS has, are refused. Attributes that are not known, signed, unsigned or
 unauthenticated, change nothing.
 

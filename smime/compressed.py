@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 
 from dcc.smime import ber
+from dcc.smime.berstream import BerStream
 from dcc.smime.errors import LimitPassed, Malformed
 from dcc.smime.limits import Limits
 from dcc.smime.verdict import Layer
@@ -16,7 +17,7 @@ STEP = 1 << 17
 
 
 def inflate(
-    stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile], input_size: int
+    stream: BerStream, limits: Limits, make_file: Callable[[], WorkFile], input_size: int
 ) -> tuple[WorkFile, Layer]:
     """Inflate one layer; the stream stands behind the contentType. Raises Malformed, LimitPassed("decompressed")."""
     room = min(limits.decompressed, limits.decompression_ratio * max(input_size, 1))

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from dcc.smime import aead, algorithms, ber
 from dcc.smime.algorithms import ContentCipher
+from dcc.smime.berstream import BerStream, content_type
 from dcc.smime.errors import LimitPassed, Malformed, NotOpened, Unsupported
 from dcc.smime.limits import Limits
 from dcc.smime.recipients import OurKey, Selected, select
@@ -54,8 +55,8 @@ def content_key_derived(content_key: bytes, algorithm: bytes) -> bytes:
 
 
 def decrypt(
-    stream: ber.BerStream,
-    open_stream: Callable[[], ber.BerStream],
+    stream: BerStream,
+    open_stream: Callable[[], BerStream],
     authenticated: bool,
     keys: Sequence[OurKey],
     limits: Limits,
@@ -99,7 +100,7 @@ def decrypt(
     return Decrypted(file, Layer(kind, used), selected.ours, algorithm.cipher.legacy or selected.ours.weak)
 
 
-def _prologue(stream: ber.BerStream, limits: Limits) -> tuple[bytes, _Algorithm]:
+def _prologue(stream: BerStream, limits: Limits) -> tuple[bytes, _Algorithm]:
     """Read down to the encrypted octets: the RecipientInfos and the algorithm."""
     stream.enter(0xA0)
     stream.enter(ber.SEQUENCE)
@@ -156,13 +157,13 @@ def _content_key(selected: Selected, cipher: ContentCipher, random_bytes: Callab
     return found if found is not None and len(found) == cipher.key else substitute
 
 
-def _octets(stream: ber.BerStream) -> Iterator[memoryview]:
+def _octets(stream: BerStream) -> Iterator[memoryview]:
     if stream.peek_tag() not in (0x80, 0xA0):
         raise Malformed("no encrypted content")
     return stream.octets(stream.next(), 0x80)
 
 
-def _cbc(stream: ber.BerStream, key: bytes, algorithm: _Algorithm, file: WorkFile) -> None:
+def _cbc(stream: BerStream, key: bytes, algorithm: _Algorithm, file: WorkFile) -> None:
     cipher = algorithm.cipher
     kind = {"des-ede3-cbc": TripleDES, "rc2-cbc": RC2}.get(cipher.name, AES)
     context = Cipher(kind(key), CBC(algorithm.vector)).decryptor()
@@ -189,8 +190,8 @@ def _cbc(stream: ber.BerStream, key: bytes, algorithm: _Algorithm, file: WorkFil
 
 
 def _authenticated(
-    stream: ber.BerStream,
-    open_stream: Callable[[], ber.BerStream],
+    stream: BerStream,
+    open_stream: Callable[[], BerStream],
     limits: Limits,
     key: bytes,
     algorithm: _Algorithm,
@@ -214,7 +215,7 @@ def _authenticated(
     stream.finished()
     context = aead.decryptor(algorithm.cipher.mode, key, algorithm.vector, attributes, size)
     again = open_stream()
-    ber.content_type(again, limits)
+    content_type(again, limits)
     _prologue(again, limits)
     buffer = memoryview(bytearray(STEP + 16))
     for piece in _octets(again):
@@ -223,7 +224,7 @@ def _authenticated(
     context.finalize_with_tag(tag[tag_slice.value :])
 
 
-def _epilogue(stream: ber.BerStream) -> None:
+def _epilogue(stream: BerStream) -> None:
     stream.leave()
     if stream.peek_tag() == 0xA1:
         stream.skip(stream.next())  # unprotectedAttrs

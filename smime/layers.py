@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from dcc.smime import ber, compressed, enveloped, fields, lineends, mime, signed, transfer
+from dcc.smime import berstream, compressed, enveloped, fields, lineends, mime, signed, transfer
 from dcc.smime.errors import Ambiguous, LimitPassed, Malformed, NotForUs, Unsupported
 from dcc.smime.headers import Headers, read_headers, structured
 from dcc.smime.limits import Limits
@@ -73,9 +73,9 @@ class State:
         self.files.append(file)
         return file
 
-    def stream(self, pieces: Pieces) -> ber.BerStream:
+    def stream(self, pieces: Pieces) -> berstream.BerStream:
         """The BER encoding that these pieces are."""
-        return ber.BerStream(transfer.reader(pieces()), self.limits)
+        return berstream.BerStream(transfer.reader(pieces()), self.limits)
 
 
 def walk(state: State, payload: Payload | None, *, first: bool = True) -> None:
@@ -127,7 +127,7 @@ def cms_layer(
     """Open one ContentInfo; `beside` is the content of a signature that stands alone. Raises SmimeError."""
     _count_layer(state)
     stream = state.stream(pieces)
-    kind = ber.content_type(stream, state.limits)
+    kind = berstream.content_type(stream, state.limits)
     said = NAMES.get((smime_type or "").lower())
     if said is not None and said != kind:
         state.findings.append("R-CT")  # the OID decides, smime-type only cross-checks (RFC 8551 §3.2.2)
@@ -148,7 +148,7 @@ def cms_layer(
     raise Unsupported(f"content type {kind}")
 
 
-def _enveloped_layer(state: State, stream: ber.BerStream, pieces: Pieces, *, authenticated: bool) -> Payload:
+def _enveloped_layer(state: State, stream: berstream.BerStream, pieces: Pieces, *, authenticated: bool) -> Payload:
     state.encrypted = True
     state.last = "enveloped"
     opened = enveloped.decrypt(
@@ -163,7 +163,7 @@ def _enveloped_layer(state: State, stream: ber.BerStream, pieces: Pieces, *, aut
     return Payload(opened.file.view(), 0, opened.file.size, opened.file)
 
 
-def _compressed_layer(state: State, stream: ber.BerStream, size: int) -> Payload:
+def _compressed_layer(state: State, stream: berstream.BerStream, size: int) -> Payload:
     if sum(layer.kind == "compressed" for layer in state.layers) >= state.limits.compressed_layers:
         raise LimitPassed("compressed_layers")
     work, layer = compressed.inflate(stream, state.limits, state.make_file, size)
@@ -187,7 +187,7 @@ def _detached_layer(state: State, payload: Payload, kind: tuple[str, Mapping[str
 
     def read(pieces: Pieces) -> signed.SignedLayer:
         stream = state.stream(lambda: iter((der,)))
-        if ber.content_type(stream, state.limits) != SIGNED:
+        if berstream.content_type(stream, state.limits) != SIGNED:
             raise Malformed("a signature part that is not SignedData")
         return signed.read_detached(stream, state.limits, state.make_file, pieces, post_quantum=state.post_quantum)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dcc.smime import algorithms, ber, signerinfo
+from dcc.smime.berstream import BerStream
 from dcc.smime.certificates import CertificateParts, parts
 from dcc.smime.errors import Ambiguous, LimitPassed, Malformed
 from dcc.smime.limits import Limits
@@ -65,7 +66,7 @@ class _Skeleton:
 
 
 def read_opaque(
-    stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile], *, post_quantum: bool = False
+    stream: BerStream, limits: Limits, make_file: Callable[[], WorkFile], *, post_quantum: bool = False
 ) -> SignedLayer:
     """SignedData that encloses its content; the stream stands behind the contentType. Raises Malformed, LimitPassed."""
     found = _walk(stream, limits, make_file)
@@ -77,7 +78,7 @@ def read_opaque(
 
 
 def read_detached(
-    stream: ber.BerStream,
+    stream: BerStream,
     limits: Limits,
     make_file: Callable[[], WorkFile],
     content: Callable[[], Iterator[bytes]],
@@ -95,7 +96,7 @@ def read_detached(
     return _judge(found, digests, limits, None, post_quantum)
 
 
-def _walk(stream: ber.BerStream, limits: Limits, make_file: Callable[[], WorkFile]) -> _Skeleton:
+def _walk(stream: BerStream, limits: Limits, make_file: Callable[[], WorkFile]) -> _Skeleton:
     found = _Skeleton()
     stream.enter(0xA0)
     stream.enter(ber.SEQUENCE)
@@ -131,9 +132,7 @@ def _digest_names(data: bytes, limits: Limits) -> Iterator[str]:
             yield algorithms.DIGESTS[name][0]
 
 
-def _content(
-    stream: ber.BerStream, names: Sequence[str], make_file: Callable[[], WorkFile]
-) -> tuple[WorkFile, Digests]:
+def _content(stream: BerStream, names: Sequence[str], make_file: Callable[[], WorkFile]) -> tuple[WorkFile, Digests]:
     digests = Digests(names)
     file = make_file()
     try:

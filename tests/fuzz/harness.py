@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 
-from dcc.smime import address, ber, lineends, mime
+from dcc.smime import address, ber, berstream, lineends, mime
 from dcc.smime.errors import LimitPassed, Malformed, SmimeError
 from dcc.smime.headers import Headers, decoded, parse, structured
 from dcc.smime.keys import KeyPair
@@ -42,7 +42,7 @@ def one_ber(data: bytes) -> None:
     limits = Limits()
     answers = []
     for block in (1, 3, 1 << 16):
-        stream = ber.BerStream(io.BytesIO(data).read, limits, block)
+        stream = berstream.BerStream(io.BytesIO(data).read, limits, block)
         try:
             value: object = stream.value()
             stream.finished()
@@ -55,14 +55,14 @@ def one_ber(data: bytes) -> None:
         _walk(answers[0], 0)
     strings = []
     for block in (1, 1 << 16):
-        stream = ber.BerStream(io.BytesIO(data).read, limits, block)
+        stream = berstream.BerStream(io.BytesIO(data).read, limits, block)
         try:
             found: object = b"".join(bytes(piece) for piece in stream.octets(stream.next(), ber.OCTET_STRING))
         except EXPECTED as error:
             found = type(error)
         strings.append(found)
     assert strings[0] == strings[1]
-    stream = ber.BerStream(io.BytesIO(data).read, limits, 5)
+    stream = berstream.BerStream(io.BytesIO(data).read, limits, 5)
     try:
         stream.skip(stream.next())
         assert stream.position <= len(data)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcc.smime import ber, der
+from dcc.smime import ber, berstream, der
 from dcc.smime.errors import LimitPassed, Malformed, SmimeError
 from dcc.smime.limits import Limits
 from forge import ber as indefinite
@@ -22,8 +22,8 @@ def reader(data: bytes, step: int = 1 << 16) -> Callable[[int], bytes]:
     return lambda _: next(pieces, b"")
 
 
-def stream(data: bytes, step: int = 1 << 16, limits: Limits | None = None) -> ber.BerStream:
-    return ber.BerStream(reader(data, step), limits or Limits())
+def stream(data: bytes, step: int = 1 << 16, limits: Limits | None = None) -> berstream.BerStream:
+    return berstream.BerStream(reader(data, step), limits or Limits())
 
 
 @given(st.binary(max_size=5000), st.integers(1, 700), st.integers(1, 300))
@@ -152,7 +152,7 @@ BAD = {
 }
 
 
-def whole(one: ber.BerStream, tag: int) -> None:
+def whole(one: berstream.BerStream, tag: int) -> None:
     one.enter(tag)
     while not one.at_end():
         one.value()

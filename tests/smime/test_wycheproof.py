@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, mldsa, mlkem
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
 import forge
-from dcc.smime import aead, algorithms, ber, der, enveloped, kem, keywrap, recipients, signatures
+from dcc.smime import aead, algorithms, ber, berstream, der, enveloped, kem, keywrap, recipients, signatures
 from dcc.smime.errors import NotOpened, SmimeError
 from dcc.smime.keys import KeyPair
 from dcc.smime.limits import Limits
@@ -169,7 +169,9 @@ def test_rule_13_rsa_decrypt(name: str, shared: Path) -> None:
     """R-ORACLE: what is not well padded gives other octets or none, never the message, and never an error."""
     answers: Counter[tuple[str, bool]] = Counter()
     for group, test in cases(shared, name):
-        found = recipients._rsa(private_key(group["privateKeyPkcs8"]), octets(test["ct"]), signatures.padding.PKCS1v15())
+        found = recipients._rsa(
+            private_key(group["privateKeyPkcs8"]), octets(test["ct"]), signatures.padding.PKCS1v15()
+        )
         message = octets(test.get("msg", ""))
         answers[test["result"], found == message if test["result"] == "valid" or message else False] += 1
     agrees(answers)
@@ -208,7 +210,7 @@ def test_cbc(shared: Path) -> None:
     answers: Counter[tuple[str, bool]] = Counter()
     for _, test in cases(shared, "aes_cbc_pkcs5_test"):
         encoding = der.tlv(0x80, octets(test["ct"]))
-        stream = ber.BerStream(io.BytesIO(der.sequence(encoding)).read, LIMITS)
+        stream = berstream.BerStream(io.BytesIO(der.sequence(encoding)).read, LIMITS)
         stream.enter(ber.SEQUENCE)
         key = octets(test["key"])
         cipher = algorithms.CIPHERS[forge.CBC_OIDS[len(key)]]
