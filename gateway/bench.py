@@ -22,6 +22,7 @@ from typing import Any
 from dcc.gateway import (
     bench_deposit,
     bench_ingest,
+    bench_lists,
     bench_match,
     bench_memory,
     bench_openssl,
@@ -96,6 +97,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         result["memory"] = bench_memory.measured(10_000_000 if quick else bench_memory.SIZE)
         result["ingest"] = ingest_rows(keys, folder, quick)
         result["matching"] = bench_match.rows(folder, (1_000, 20_000) if quick else bench_match.COUNTS)
+        result["lists"] = bench_lists.measured(20_000 if quick else bench_lists.ENTRIES)
         result["workers"] = []
         for size, count in WORKED.items():
             (folder / f"workers-{size}").mkdir()
@@ -138,6 +140,7 @@ def tables(result: dict[str, Any]) -> str:
         f"One message of {_size(memory['size'])}: {over:.1f} MiB over {idle:.0f} MiB idle, {memory['seconds']:.2f} s.",
         "", "| server | message | messages/s | MB/s |", "|---|---|---|---|", *ingest,
         "", *bench_match.table(result["matching"]),
+        "", bench_lists.sentence(result["lists"]),
         "", "| workers | message | messages/s | times one |", "|---|---|---|---|", *workers,
     ])  # fmt: skip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dcc.gateway import bench, bench_match, bench_memory, bench_openssl
+from dcc.gateway import bench, bench_lists, bench_match, bench_memory, bench_openssl
 from dcc.gateway.bench_floor import Floor
 from dcc.gateway.bench_material import mail, material
 from dcc.gateway.bench_smime import Smime
@@ -48,6 +48,15 @@ def test_matching_is_measured(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.sqlite")) == []
 
 
+def test_a_large_list_costs_a_verdict_nothing() -> None:
+    """Issue 4: a verdict, warm, under 1 ms of CPU, and no more than 1.5 times as much with a large list, in the same run."""
+    found = bench_lists.measured(30_000, rounds=80)
+    assert found["large_octets"] > 100 * found["small_octets"]
+    assert found["large_ms"] < 1
+    assert found["ratio"] < 1.5
+    assert found["peak_over_idle"] < 64 << 20
+
+
 def test_libcrypto_refuses_in_words() -> None:
     """A mail that OpenSSL cannot open is an error of the bench with OpenSSL's own words, not a figure."""
     library = bench_openssl.libcrypto()
@@ -73,12 +82,18 @@ def test_tables() -> None:
             "rows": [{"size": 50_000, "inner": "opaque", "openssl_ms": 1.5, "dcc_ms": 1.2, "ratio": 0.8}],
         },
         "workers": [{"workers": 2, "size": 50_000, "messages_per_second": 10, "times_one": 1.9}],
+        "lists": {
+            "entries": 500_000, "large_octets": 17.5e6, "large_index_seconds": 2.5, "peak_over_idle": 100 << 20,
+            "large_ms": 0.05, "ratio": 1.07,
+        },
         "matching": [{"patients": 1_000_000, "read_ms": 1.7, "match_ms": 0.4, "total_ms": 2.1}],
     }  # fmt: skip
     text = bench.tables(result)
     assert "| 1_000_000 | 1.70 ms | 0.40 ms | 2.10 ms |" in text
     assert "| 50 kB | 1.0 ms | 2.0 ms | 2.00 | 0.5 ms, 4.00 | 0.1 + 0.2 + 0.3 | 2.00 |" in text
     assert "100 MB: 1.0 MiB over 1 MiB idle" in text
+    assert "500000 entries (17.5 MB): indexed in 2.5 s, 100 MiB over idle" in text
+    assert "0.05 ms of CPU, 1.07 times one with 50 entries" in text
     assert "| dcc serve | 50 kB | 10 | 0 |" in text
     assert "| 50 kB | opaque | 1.50 ms | 1.20 ms | 0.80 |" in text
     assert "| of which one RSA private operation |  | 0.30 ms | 0.30 ms | 1.00 |" in text
