@@ -15,6 +15,7 @@ from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
 from dcc.cards.usage import Usage
+from dcc.gateway import directory
 from dcc.gateway.crlfetch import fetcher_of, refreshed, silent
 from dcc.gateway.crlupdate import WARNING, in_force, wants_look
 from dcc.gateway.instance import open_keyring, open_keys
@@ -118,7 +119,7 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
 
 
 def _trust(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:
-    for reads in (open_trust, open_partners, fetcher_of):
+    for reads in (open_trust, open_partners, fetcher_of, directory.fetcher_of):
         try:
             reads(settings)
         except ConfigurationError as error:

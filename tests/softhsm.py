@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,8 +17,11 @@ from throwaway import PASSWORD, p12
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "1234"
+GATEWAY_PIN = "code-de-la-passerelle"
 # SoftHSM sees only the tokens that were there when a process loaded it
-LABELS = ("essai", "autre", "une-fois", "passerelle", "carte", "carte-bloquee")
+LABELS = {
+    "essai": PIN, "autre": PIN, "une-fois": PIN, "carte": PIN, "carte-bloquee": PIN, "passerelle": GATEWAY_PIN,
+}  # fmt: skip
 WRITE = """
 import sys
 from pathlib import Path
@@ -33,12 +38,13 @@ put(Token(Path(module), token, pin, writable=True), label, pair, certificate_lab
 def home() -> Path:
     """Where this process's tokens lie; SoftHSM reads its variable when it is first loaded."""
     folder = Path(tempfile.mkdtemp(prefix="softhsm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "tokens").mkdir()
     (folder / "conf").write_text(f"directories.tokendir = {folder}/tokens\nlog.level = ERROR\n", encoding="ascii")
     os.environ["SOFTHSM2_CONF"] = str(folder / "conf")
-    for label in LABELS:
+    for label, pin in LABELS.items():
         subprocess.run(
-            ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", "12345678"],
+            ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", pin, "--so-pin", "12345678"],
             check=True, capture_output=True, timeout=60,
         )  # fmt: skip
     return folder
@@ -49,14 +55,14 @@ class HsmToken:
     """One token by its label."""
 
     label: str
-    pin: str = PIN
+    pin: str
 
     @classmethod
     def make(cls, label: str) -> HsmToken:
         """One of the tokens, empty when it is first asked for."""
         assert label in LABELS
         home()
-        return cls(label)
+        return cls(label, LABELS[label])
 
     def put(self, label: str, pair: KeyPair, certificate: str = "") -> None:
         """Write a key and its certificate, from a process of its own."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dcc.cards.issue import IssuedCertificate, LookAlikePki
 from dcc.gateway import housekeeping, keyimport
 from dcc.gateway.alive import Alive
 from dcc.gateway.cast_reader import Cast
-from dcc.gateway.demo_deposits import RCP, Draft, document
+from dcc.gateway.demo_deposits import BIOLOGY, RCP, Draft, document
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.running import serving
 from dcc.gateway.services import Services, open_database, open_services
@@ -24,8 +25,9 @@ from dcc.gateway.settings import load_settings
 from dcc.gateway.submission import wait_for_mails
 from dcc.smime.keys import KeyPair, load_pkcs12
 from dcc.smime.open import open_message
+from dcc.smime.tokenkey import TokenAway, TokenRsaKey
 from inprocess import Rooms
-from softhsm import MODULE, PIN, HsmToken
+from softhsm import GATEWAY_PIN, MODULE, HsmToken
 from terminal import dcc
 from throwaway import PASSWORD, p12
 from workedinstance import SECONDS, deposit
@@ -71,7 +73,7 @@ def test_the_main_job_with_the_keys_in_a_token(made: Path, tmp_path: Path, new_k
     token.put("chiffrement", decryption)
     for name in ("signature.p12", "dechiffrement.p12"):
         (directory / "keys" / name).unlink()
-    (directory / "keys" / "pin").write_text(PIN + "\n", encoding="ascii")
+    (directory / "keys" / "pin").write_text(GATEWAY_PIN + "\n", encoding="ascii")
     text = config.read_text(encoding="utf-8").replace(DECRYPTION, 'decryption_labels = ["chiffrement"]\n')
     text = text.replace(SIGNING, f'pkcs11_module = "{MODULE}"\ntoken = "passerelle"\npin_file = "keys/pin"\n'
                                  'signing_label = "signature"\n')  # fmt: skip
@@ -85,36 +87,61 @@ def test_the_main_job_with_the_keys_in_a_token(made: Path, tmp_path: Path, new_k
     )
 
     cast = Cast.load(directory)
-    for number, name in enumerate(("before", "after")):
-        now = datetime.now(UTC).replace(microsecond=0)
-        source = tmp_path / f"{name}.xml"
-        source.write_bytes(document(cast, Draft("coordinator", "main", RCP), now, os.urandom))
-        with serving(config, log=directory / "run" / "journal.log"):
-            filed = deposit(cast, config, [source], "coordinator", cast.folder("main")["address"])
-            with open_database(load_settings(config, {})) as database:
-                assert wait_for_mails(database, seconds=float(SECONDS))
-        assert filed.code == 0, filed.err
-        assert filed.json["state"] == "filed"
-        box = directory / "sink" / cast.person("oncologist")["mailbox"] / "new"
-        mails = sorted(box.iterdir(), key=lambda one: one.stat().st_mtime_ns)
-        assert len(mails) == number + 1
-        with mails[-1].open("rb") as mail:
-            read = open_message(mail, keys=[cast.pair("oncologist", "encryption")])
-        assert read.intact
-        assert read.signers[0].certificate == signing.certificate
-        read.close()
-        if number == 0:
-            done = subprocess.run(
-                [sys.executable, "-m", "dcc.gateway.cli", "key", "import", new_key[0], "-c", config, "--use", "decryption",
-                 "--password-file", new_key[1], "--operator", "a.martin"],
-                capture_output=True, timeout=100, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stderr.decode()
+    source = tmp_path / "report.xml"
+    source.write_bytes(
+        document(cast, Draft("coordinator", "main", RCP), datetime.now(UTC).replace(microsecond=0), os.urandom)
+    )
+    with serving(config, log=directory / "run" / "journal.log"):
+        filed = deposit(cast, config, [source], "coordinator", cast.folder("main")["address"])
+        with open_database(load_settings(config, {})) as database:
+            assert wait_for_mails(database, seconds=float(SECONDS))
+    assert (filed.code, filed.json["state"]) == (0, "filed"), filed.err
+    (mail,) = (directory / "sink" / cast.person("oncologist")["mailbox"] / "new").iterdir()
+    with mail.open("rb") as octets:
+        read = open_message(octets, keys=[cast.pair("oncologist", "encryption")])
+    assert read.intact
+    assert read.signers[0].certificate == signing.certificate
+    read.close()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "dcc.gateway.cli", "key", "import", new_key[0], "-c", config, "--use", "decryption",
+         "--password-file", new_key[1], "--operator", "a.martin"],
+        capture_output=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    with open_services(load_settings(config)) as services:
+        rooms = Rooms(services)
+        message = rooms.deposit(Draft("automaton", "main", BIOLOGY))
+        rooms.work()
+        assert rooms.message(message).state.value == "filed"
     keys = dcc("key", "list", "-c", config, "--json").json["keys"]
     assert [one["in_token"] for one in keys] == [True] * 3
     assert len({one["sha256"] for one in keys}) == 3
     assert dcc("audit", "verify", "-c", config).code == 0
-    assert PIN.encode() not in (directory / "run" / "journal.log").read_bytes().replace(b"192.0.2.1", b"")
+    assert GATEWAY_PIN.encode() not in (directory / "run" / "journal.log").read_bytes()
+
+
+class Away:
+    """Stands for a token that is not there now."""
+
+    def with_key(self, _label: str, _work: object) -> bytes:
+        raise TokenAway("unplugged")
+
+
+def test_a_token_that_is_away(services: Services) -> None:
+    """Without its token the gateway refuses nothing: the mail waits, and is filed once the token is back (I1)."""
+    rooms = Rooms(services)
+    message = rooms.deposit()
+    (held,) = services.keys.decryption
+    public = x509.load_der_x509_certificate(held.certificate).public_key()
+    key = TokenRsaKey(Away(), "chiffrement", public)  # type: ignore[arg-type]
+    services.keys = replace(services.keys, decryption=(KeyPair(held.certificate, key),))
+    rooms.work()
+    assert rooms.message(message).state.value == "received"
+    services.keys = replace(services.keys, decryption=(held,))
+    rooms.clock.later(hours=1)
+    rooms.work()
+    assert rooms.message(message).state.value == "filed"
 
 
 def test_import_a_decryption_key(instance: Path, new_key: tuple[Path, Path], renewed: IssuedCertificate) -> None:
