@@ -66,12 +66,14 @@ def receipt_subject(delivery: Delivery, original: str | None) -> str | None:
 
 
 def machine_part(delivery: Delivery, gateway: str) -> bytes:
-    """The second part: fields that software reads (RFC 8098 §3.1; volet LPS/MSS v1.1.3)."""
+    """The second part: fields that software reads (RFC 8098 §3.1; volet LPS/MSS v1.1.3).
+
+    No Original-Recipient: the way did not tell it to us (RFC 8098 §3.2.3).
+    """
     parameters = dict(delivery.parameters)
     disposition = parameters["mdn"]
     lines = [
         f"Reporting-UA: {gateway.rpartition('@')[2]}; DCC gateway",
-        f"Original-Recipient: rfc822;{gateway}",
         f"Final-Recipient: rfc822;{gateway}",
         f"Original-Message-ID: {parameters['original_message_id']}",
         f"Disposition: automatic-action/MDN-sent-automatically; {disposition}",

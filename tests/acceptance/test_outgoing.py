@@ -246,7 +246,7 @@ def test_refusal_codes(desk: Desk) -> None:
     subject = "XDM/1.0/DDM+Fiche RCP PAT-TROIS DOMINIQUE 28/03/1979"
     message = desk.deposit(sender="no_mandate", receipt=True, subject=subject)
     assert end(message) == ("refused", "D2R-MAN01")
-    outer, mail = desk.mail_to("no_mandate", message)
+    _, mail = desk.mail_to("no_mandate", message)
     assert subject_of(mail) == f"[KO Intégration système !][906] {subject}"
     fields = next(one for one in mail.walk() if one.get_content_type() == "message/disposition-notification")
     assert b"automatic-action/MDN-sent-automatically; processed/error" in fields.as_bytes()
