@@ -221,10 +221,10 @@ def _originator_point(data: bytes, originator: ber.Slice, pair: KeyPair, limits:
     if name != (EC_PUBLIC_KEY if curve else X25519) or len(parameters) > 1:
         return None
     for one in parameters:
-        # NULL or the curve's name; a curve spelt out could be another one of the same points
-        if one.tag != NULL and (
-            one.tag != ber.OBJECT_IDENTIFIER or algorithms.CURVES.get(ber.oid(data, one, limits)) != curve
-        ):
+        # NULL, the curve's name, or the curve spelt out: RFC 5480 §2.1.1 forbids the last and BouncyCastle may write it.
+        # What it says is not used: the point must lie on the curve of our own certificate.
+        named = one.tag == ber.OBJECT_IDENTIFIER and algorithms.CURVES.get(ber.oid(data, one, limits)) == curve
+        if one.tag not in {NULL, ber.SEQUENCE} and not named:
             return None
     bits = data[members[1].value : members[1].end]
     return bits[1:] if bits[:1] == b"\x00" else None  # no unused bits
