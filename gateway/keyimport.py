@@ -58,17 +58,18 @@ def import_key(settings: Settings, data: bytes, password: bytes | None, *, use: 
     name = f"{use}-{read.not_before:%Y-%m-%d}-{read.sha256[:8]}"
     if settings.keys.pkcs11_module is None:
         return Imported(use, read, _keep(settings, name, pair), False, tuple(warnings))
-    token = Token(
-        settings.path(settings.keys.pkcs11_module), settings.keys.token, settings.token_pin, writable=True
-    )  # fmt: skip
     try:
-        put(token, name, pair)
+        token = Token(
+            settings.path(settings.keys.pkcs11_module), settings.keys.token, settings.token_pin, writable=True
+        )  # fmt: skip
+        try:
+            put(token, name, pair)
+        finally:
+            token.close()
     except KeyUnreadable as error:
         raise ImportRefused(str(error)) from error
     except TokenAway as error:
         raise ImportRefused("le jeton ne répond pas") from error
-    finally:
-        token.close()
     return Imported(use, read, name, True, tuple(warnings))
 
 

@@ -49,6 +49,11 @@ class Token:
     """Everything done in a token: serialised, because several sessions in threads crash SoftHSM 2.6.1 (facts/mail §6)."""
 
     def __init__(self, module: Path, label: str | None, pin: str | None, *, writable: bool = False) -> None:
+        """Nothing is opened yet. Raises TokenRefused without python-pkcs11 (the extra `pkcs11`)."""
+        try:
+            import pkcs11  # noqa: F401
+        except ImportError as error:
+            raise TokenRefused("il faut l'extension pkcs11 (pip install dcc-gateway[pkcs11])") from error
         self._module, self._label, self._pin, self._writable = str(module), label, pin, writable
         self._lock = RLock()
         self._process = os.getpid()
@@ -222,12 +227,8 @@ _tokens_lock = RLock()
 def open_token(module: Path, label: str | None, pin: str | None) -> Token:
     """The token, logged in; the same object for the same token, since a login counts for the whole process.
 
-    Raises TokenRefused, TokenAway. Needs python-pkcs11 (the extra `pkcs11`).
+    Raises TokenRefused, TokenAway.
     """
-    try:
-        import pkcs11  # noqa: F401
-    except ImportError as error:
-        raise TokenRefused("il faut l'extension pkcs11 (pip install dcc-gateway[pkcs11])") from error
     place = (str(module), label, None if pin is None else hashlib.sha256(pin.encode()).hexdigest())
     with _tokens_lock:
         known = _tokens.get(place)

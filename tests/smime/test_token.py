@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -184,3 +186,9 @@ def test_a_key_does_not_leave(token: Token) -> None:
     key: Any = token.pair("signature").key
     with pytest.raises(UnsupportedAlgorithm):
         key.private_numbers()
+
+
+def test_without_the_extra() -> None:
+    """Where python-pkcs11 is not installed a token is refused in a sentence that says what to install."""
+    with patch.dict(sys.modules, {"pkcs11": None}), pytest.raises(TokenRefused, match=r"dcc-gateway\[pkcs11\]"):
+        open_token(MODULE, "nulle-part", PIN)
