@@ -150,8 +150,12 @@ class SmartHost:
             client = await self._connect() if kept is None else kept
             try:
                 options = [f"SIZE={size}"] if client.supports_extension("size") else []  # RFC 1870
+                told: list[str] = []
+                if self._settings.ask_dsn and client.supports_extension("dsn"):
+                    # ECO.2.3.1; RFC 3461 §4.1, §4.3: the report carries our neutral header only, never the mail
+                    options, told = [*options, "RET=HDRS"], ["NOTIFY=SUCCESS,FAILURE"]
                 await client.mail(sender, options=options)
-                await client.rcpt(recipient)
+                await client.rcpt(recipient, options=told)
                 return client
             except aiosmtplib.SMTPResponseException as error:
                 if kept is None or error.code != UNAVAILABLE:

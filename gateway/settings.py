@@ -159,6 +159,7 @@ class RelaySettings(_WithPassword):
     private_key: Path | None = None
     username: str | None = None
     connections: int = Field(default=2, gt=0)
+    ask_dsn: bool = False  # whether the next host is asked to report on each mail (ECO.2.3.1, RFC 3461)
     timeout_seconds: float = Field(default=300, gt=0)
     lease_seconds: float = Field(default=900, gt=0)  # the longest that one sending may take
     retry_seconds: float = Field(default=300, gt=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from dataclasses import replace
 from email.message import Message as Mail
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from dcc.gateway.announce import Announcer
+from dcc.gateway.sink import Sink
 from dcc.mailbox.schema import patients
 from dcc.router import reports
 from dcc.smime.limits import Limits
@@ -274,6 +277,17 @@ def test_receipt_without_a_seal_names_nobody(desk: Desk) -> None:
     raw = (desk.sink / one.mailbox / "new" / f"{one.id}.dcc").read_bytes()
     for word in (b"PAT-TROIS", b"DOMINIQUE", b"message/rfc822", b"disposition-notification"):
         assert word not in raw
+
+
+def test_receipts_are_asked_for_where_configured(desk: Desk) -> None:
+    """With `ask_receipts` a report asks for an MDN to the address it comes from, inside and outside the seal (ECO.2.3.2)."""
+    settings = desk.services.settings
+    asking = settings.model_copy(update={"gateway": settings.gateway.model_copy(update={"ask_receipts": True})})
+    desk.announcer = Announcer(replace(desk.services, settings=asking), Sink(desk.sink), lambda: desk.now)
+    outer, mail = desk.mail_to(DR_B, desk.deposit())
+    assert mail["Disposition-Notification-To"] == outer["Disposition-Notification-To"] == gateway(desk)
+    _, told = desk.mail_to(DR_A, desk.deposit())
+    assert told["Disposition-Notification-To"] is None
 
 
 @pytest.mark.parametrize("form", ["new", "old"])

@@ -87,6 +87,20 @@ def test_taken(server: ScriptedServer, host: Callable[..., SmartHost], mail: Pat
     assert found.sender == f"MAIL FROM:<{SENDER}> SIZE={mail.stat().st_size}"
 
 
+@pytest.mark.parametrize(("ask", "offered"), [(True, True), (True, False), (False, True)])
+def test_report_asked_of_the_next_host(
+    server: ScriptedServer, host: Callable[..., SmartHost], mail: Path, ask: bool, offered: bool
+) -> None:
+    """A report is asked for where the settings say so and the next host can: of the headers only (RFC 3461)."""
+    if offered:
+        server.replies["EHLO"].append("250-relay.example\r\n250 DSN")
+    assert send(host(server.port, ask_dsn=ask), mail) == Sent()
+    (found,) = server.mails
+    asked = ask and offered
+    assert found.sender.endswith(" RET=HDRS") is asked
+    assert found.recipient == (f"{READER}> NOTIFY=SUCCESS,FAILURE" if asked else READER)
+
+
 @pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA", "end"])
 @pytest.mark.parametrize(
     ("reply", "outcome"),
