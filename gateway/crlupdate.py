@@ -12,7 +12,7 @@ from dcc.cards.crlindex import CrlInfo
 from dcc.cards.errors import CrlUnreadable
 from dcc.cards.trust import TrustStore
 from dcc.gateway.settings import Settings
-from dcc.mailbox.spool import fsync_directory
+from dcc.mailbox.spool import fsync_directory, written_before
 
 Kind = tuple[str, str | None, str, tuple[str, ...], bool]
 WARNING = timedelta(hours=36)  # facts: cards §6
@@ -69,6 +69,14 @@ def folder_of(settings: Settings) -> Path | None:
 def settings_cache(settings: Settings) -> Path:
     """Where indexes of lists are kept."""
     return settings.path(settings.trust.crl_cache)
+
+
+def left_indexes(settings: Settings, crls: CrlStore, older_than: datetime) -> list[Path]:
+    """Indexes written before this time of lists that are not held any more; made anew if they are ever asked for."""
+    cache = settings_cache(settings)
+    held = {one.sha256 for one in crls.infos()}
+    found = [] if not cache.is_dir() else list(cache.iterdir())
+    return [one for one in found if one.name.partition(".")[0] not in held and written_before(one, older_than)]
 
 
 def wants_look(info: CrlInfo, refreshed_at: datetime | None, now: datetime) -> bool:

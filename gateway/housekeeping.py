@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from dcc.gateway.alive import Alive
+from dcc.gateway.crlupdate import left_indexes
 from dcc.gateway.crlwatch import ListWatch
 from dcc.gateway.held import recheck_due
 from dcc.gateway.metrics import Metrics
@@ -118,7 +119,7 @@ def clear_leftovers(services: Services, older_than: datetime) -> int:
 
     Spool files without a row: nobody was told that we have them, their senders send again (I1). Spool files of mails
     that came in clear and now lie under a key (I3), whatever their age. Sealed mails that have left. Documents whose
-    filing did not come to pass.
+    filing did not come to pass. Indexes of opposition lists that are not held any more.
     """
     removed = 0
     names = list(services.spool.orphans(older_than))
@@ -139,7 +140,8 @@ def clear_leftovers(services: Services, older_than: datetime) -> int:
         path for path in services.outbox_directory.iterdir()
         if path.suffix in {".eml", ".part"} and path.name not in sealed and written_before(path, older_than)
     ]  # fmt: skip
-    for path in (*mails, *blobs):
+    indexes = left_indexes(services.settings, services.judge.crls, older_than)
+    for path in (*mails, *blobs, *indexes):
         path.unlink(missing_ok=True)
         removed += 1
     if removed:

@@ -54,7 +54,15 @@ password_file = "keys/password"            # mode 0600
 
 [trust]
 certificates = ["trust"]       # racines et autorités IGC-Santé, PEM ou DER : fichiers ou dossiers
-crls = ["crls"]                # listes d'opposition : fichiers ou dossiers
+crls = ["crls"]                # listes d'opposition : fichiers ou dossiers ; les nouvelles vont dans le premier dossier
+# Les listes à relever chaque jour, complètes et différentielles (http, https, ldap, ldaps). Sans, `dcc crl update FICHIER`.
+# crl_urls = [
+#   "http://igc-sante.esante.gouv.fr/CRL/ACR-FO.crl", "http://igc-sante.esante.gouv.fr/CRL/ACI-FO-PP.crl",
+#   "http://igc-sante.esante.gouv.fr/CRL/ACR-ST.crl", "http://igc-sante.esante.gouv.fr/CRL/ACI-ST-PP.crl",
+#   "http://igc-sante.esante.gouv.fr/CRL/ACR-EL.crl", "http://igc-sante.esante.gouv.fr/CRL/ACI-EL-ORG.crl",
+# ]
+# hosts = ["ocsp.esante.gouv.fr"]  # autres hôtes permis : renvois, répondeurs OCSP
+# ocsp = "never"                 # ou "unknown" (quand les listes ne disent rien), "always" (à chaque message)
 
 [relay]
 kind = "smtp"

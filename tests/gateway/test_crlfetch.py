@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from cardworld import DAY, HOUR, NOW, crl, key, pem, trust
 from dcc.cards.crl import CrlStore
 from dcc.gateway.crlfetch import Fetched, ListFetcher, fetcher_of, refreshed, silent, states
-from dcc.gateway.crlupdate import WARNING, in_force, wants_look
+from dcc.gateway.crlupdate import WARNING, in_force, left_indexes, wants_look
 from dcc.gateway.services import load_crls
 from dcc.gateway.settings import ConfigurationError, Settings, load_settings
 from inprocess import Clock
@@ -218,6 +218,23 @@ def test_a_running_gateway_lets_go_of_replaced_lists(tmp_path: Path) -> None:
     other.unlink()
     load_crls(settings, store)
     assert {one.number for one in store.infos()} == {2, 7}
+
+
+def test_indexes_of_lists_not_held_go(tmp_path: Path) -> None:
+    """Once a list is let go its index goes with the hourly tidying, not before it is a day old, and no other does."""
+    settings = settings_for(tmp_path)
+    (tmp_path / "crls/1.crl").write_bytes(crl("FO-PP", number=1))
+    before = CrlStore(tmp_path / "var/crl")
+    before.add(crl("FO-PP", number=0))
+    load_crls(settings, before)
+    held = CrlStore(tmp_path / "var/crl")
+    load_crls(settings, held)
+    ahead = datetime.now(UTC) + HOUR
+    assert left_indexes(settings, held, ahead - 2 * HOUR) == []
+    left = left_indexes(settings, held, ahead)
+    kept = {one.sha256 for one in held.infos()}
+    assert len(left) == 2
+    assert not {one.name.partition(".")[0] for one in left} & kept
 
 
 def test_wrong_settings_are_said(tmp_path: Path) -> None:
