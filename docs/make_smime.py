@@ -69,7 +69,8 @@ X25519 gets HKDF with SHA-256 (RFC 8418). What was signed is verified with the c
   arithmetic without a switch, and are weak always.
 * **Post-quantum** (`post_quantum`, off): ML-KEM recipients (RFC 9629, RFC 9936) and ML-DSA signatures (RFC 9882), for reading
   (`open_message`) and for writing (`Profile`). Off, they are what an unknown algorithm is: an ML-KEM recipient is not for us, an
-  ML-DSA signature verifies nothing. No card and no client that we know has either.
+  ML-DSA signature verifies nothing. No card and no client that we know has either; no command and no setting turns the switch
+  on, because the library does not write such keys into PKCS #12 files yet.
 
 ## How it is tested
 
