@@ -39,7 +39,11 @@ def search(fetcher: Fetcher, base: str, address: str) -> tuple[Resource, ...]:
     for kind in RESOURCES:
         url = f"{base.rstrip('/')}/{kind}?mailbox-mss={quote(address, safe='@')}"
         (answer,) = fetcher.get(url)
-        found += [_read(one) for one in _resources(answer, kind) if address.lower() in _addresses(one)]
+        resources = _resources(answer, kind)
+        try:
+            found += [_read(one) for one in resources if address.lower() in _addresses(one)]
+        except ValueError as error:  # base64 that is none
+            raise FetchRefused("la réponse porte un certificat illisible") from error
     return tuple(found)
 
 
@@ -49,8 +53,8 @@ def _resources(answer: bytes, kind: str) -> list[dict[str, Any]]:
         if told["resourceType"] != "Bundle":
             raise FetchRefused("la réponse n'est pas un Bundle FHIR")
         held = [one["resource"] for one in told.get("entry", [])]
-        return [one for one in held if one["resourceType"] == kind]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return [one for one in held if isinstance(one, dict) and one["resourceType"] == kind]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FetchRefused("la réponse n'est pas du FHIR") from error
 
 

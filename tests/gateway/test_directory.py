@@ -215,12 +215,25 @@ def test_a_fhir_server_that_answers_with_others(instance: Path, fhir: FhirServer
     assert (done.code, done.json["fhir"]) == (1, [])
 
 
-@pytest.mark.parametrize("broken", [b"<html>", b"[]", b'{"resourceType": "OperationOutcome"}', b"key"])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"<html>",
+        b"[]",
+        b'{"resourceType": "OperationOutcome"}',
+        b"key",
+        b'{"resourceType": "Bundle", "entry": [1]}',
+        b"base64",
+    ],
+)
 def test_a_fhir_server_that_fails(instance: Path, fhir: FhirServer, broken: bytes) -> None:
     """An error, another document or a refused key is "could not find out", which is not "none"."""
     configure(instance, fhir=fhir.url)
     if broken == b"key":
         fhir.key = "another"
+    elif broken == b"base64":
+        fhir.resources.append(practitioner(NOBODY, "899700523527", b"x"))
+        fhir.resources[0]["extension"][0]["extension"][0]["valueBase64Binary"] = "a"
     else:
         fhir.broken = broken
     done = show(instance, NOBODY)
