@@ -10,13 +10,14 @@ from dcc.mailbox.records import Document, Folder, Part, Patient
 from dcc.router.blocks import Paragraph, Reading
 from dcc.router.cda import CdaHeader, read_cda
 from dcc.router.names import copy_name, label_of
-from dcc.router.reading import body_of, plain_reading, read_document, text_of
+from dcc.router.reading import ENCLOSED, body_of, plain_reading, read_document, text_of
 from dcc.router.readingpdf import reading_pdf
 from dcc.router.wrap import PLAIN_MARKS
 from dcc.router.xml import XmlRefusedError
 from dcc.smime.workfile import WorkFile
 
 PDF = "application/pdf"
+CLINICAL = "text/xml"
 ENDINGS = {
     PDF: "pdf", "image/jpeg": "jpg", "image/tiff": "tif", "image/png": "png", "text/rtf": "rtf", "application/rtf": "rtf",
 }  # fmt: skip
@@ -89,15 +90,12 @@ class _Document:
         self._part = document.parts[0]
         self._header: CdaHeader | None = None
         self.reading: Reading | None = None
-        with open_part(self._part) as source:
-            head = source.read(1 << 10)
-        self._plain: str | None = None
-        if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
+        kind = _kind(self._part, open_part)
+        self._plain = None if kind == CLINICAL else kind
+        if self._plain is None:
             self._look()
-        else:
-            self._plain = next((kind for mark, kind in PLAIN_MARKS if head.startswith(mark)), "text/plain")
-            if self._plain == "text/plain":
-                self.reading = self._plain_text()
+        elif self._plain == "text/plain":
+            self.reading = reading_of(document, open_part)
 
     def name(self, ending: str = "pdf") -> str:
         """What the copy is called."""
@@ -123,19 +121,11 @@ class _Document:
         try:
             with self._open(self._part) as source:
                 self._header = read_cda(source, self._part.size)
-            if self._header.body_media_type in (None, "text/plain"):
-                with self._open(self._part) as source:
-                    self.reading = read_document(source, self._part.size)
         except XmlRefusedError:
-            self.reading = self._failed()
-
-    def _failed(self) -> Reading:
-        return Reading(label_of(self._document), (), (Paragraph(UNREADABLE),))
-
-    def _plain_text(self) -> Reading:
-        with self._open(self._part) as source:
-            text = text_of(source.read(PLAIN_LIMIT))
-        return plain_reading(self._document.title, text)
+            self.reading = _failed(self._document)
+            return
+        if self._header.body_media_type in (None, "text/plain"):
+            self.reading = reading_of(self._document, self._open)
 
     def _body(self, kind: str) -> WorkFile | None:
         """The octets inside, if they are what their label says, whole: nothing else is attached under that name."""
@@ -150,15 +140,40 @@ class _Document:
         return held if any(held.read_at(0, 16).startswith(mark) for mark in marks) else None
 
     def _made(self) -> Copy:
-        reading = self.reading
-        if reading is None:
-            with self._open(self._part) as source:
-                reading = read_document(source, self._part.size)
+        reading = self.reading or reading_of(self._document, self._open)
         try:
             data = reading_pdf(reading, self._document.received_at)
         except UNSET:
-            data = reading_pdf(self._failed(), self._document.received_at)
+            data = reading_pdf(_failed(self._document), self._document.received_at)
         return Copy(self.name(), PDF, chunks=lambda: iter((data,)))
+
+
+def reading_of(document: Document, open_part: Open) -> Reading:
+    """One document made readable, whatever it is; where its content cannot be shown, it says so."""
+    part = document.parts[0]
+    kind = _kind(part, open_part)
+    with open_part(part) as source:
+        if kind == "text/plain":
+            return plain_reading(document.title, text_of(source.read(PLAIN_LIMIT)))
+        if kind != CLINICAL:
+            return Reading(document.title, (), (Paragraph(ENCLOSED.format(kind=kind)),))
+        try:
+            return read_document(source, part.size)
+        except XmlRefusedError:
+            return _failed(document)
+
+
+def _kind(part: Part, open_part: Open) -> str:
+    """What a document's own part is by its first octets: a CDA, or the media type of a plain file."""
+    with open_part(part) as source:
+        head = source.read(1 << 10)
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"):
+        return CLINICAL
+    return next((kind for mark, kind in PLAIN_MARKS if head.startswith(mark)), "text/plain")
+
+
+def _failed(document: Document) -> Reading:
+    return Reading(label_of(document), (), (Paragraph(UNREADABLE),))
 
 
 def _pieces(file: WorkFile) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ H = f"{{{oids.HL7}}}"
 PLAIN_BODY = 4 << 20  # octets of an unstructured text that are read
 BLOCK = 1 << 18
 SEXES = {"F": "Féminin", "M": "Masculin", "U": "Inconnu", "UN": "Inconnu"}
-ENCLOSED = "Le contenu est une pièce de type {kind}, jointe à ce message."
+ENCLOSED = "Le contenu est une pièce de type {kind}, jointe à part."
 WHITE = str.maketrans("", "", " \t\r\n")
 _TS = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d))?")
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from dcc.gateway.commands import common
 from dcc.gateway.commands.common import ConfigOption, JsonOption
+
+if TYPE_CHECKING:
+    from dcc.gateway.services import Services
+    from dcc.mailbox.records import Document
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +30,12 @@ def get(
     config: ConfigOption,
     out: Annotated[Path, typer.Option(help="Le dossier où écrire les pièces.")] = Path(),
     operator: Annotated[str, typer.Option(envvar="USER", help="Qui demande : inscrit dans la trace.")] = "",
+    readable: Annotated[
+        bool, typer.Option("--readable", help="Écrit aussi le document mis en forme : une page HTML et un PDF.")
+    ] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Écrit les pièces d'un document, numérotées. Exemple : dcc document get ID -c dcc.toml --out pieces"""
+    """Écrit les pièces d'un document, numérotées. Exemple : dcc document get ID -c dcc.toml --out pieces --readable"""
     from dcc.gateway.services import open_services
     from dcc.mailbox import documents
     from dcc.mailbox.blobs import BlobDamaged
@@ -53,7 +62,7 @@ def get(
         if document is None:
             common.stop("aucun document ne porte cet identifiant")
         out.mkdir(parents=True, exist_ok=True, mode=0o700)
-        written = []
+        written: list[dict[str, str | int]] = []
         try:
             for number, part in enumerate(document.parts, 1):
                 suffix = Path(part.name).suffix[:10] if Path(part.name).suffix.isascii() else ""
@@ -61,6 +70,8 @@ def get(
                 with services.blobs.open(part.blob) as source:
                     _write(source, path)
                 written.append({"path": str(path), "name": part.name, "size": part.size, "sha256": part.sha256})
+            if readable:
+                written += _readable(services, document, out)
         except (FileNotFoundError, BlobDamaged, KeyMissing):
             common.stop("une pièce manque, est abîmée, ou sa clé n'est plus là : dcc restore --verify dit lesquelles")
     if json_output:
@@ -68,6 +79,23 @@ def get(
         return
     for line in written:
         typer.echo(f"{line['path']}  {line['size']} octets")
+
+
+def _readable(services: Services, document: Document, out: Path) -> list[dict[str, str | int]]:
+    """The document for a person's eyes, as a page and as a PDF."""
+    from dcc.router.copies import reading_of
+    from dcc.router.readingpdf import reading_pdf
+    from dcc.templates.render import reading_page
+
+    reading = reading_of(document, lambda part: services.blobs.open(part.blob))
+    made = {"html": reading_page(reading).encode(), "pdf": reading_pdf(reading, document.received_at)}
+    written: list[dict[str, str | int]] = []
+    for ending, octets in made.items():
+        path = out / f"{document.id}.{ending}"
+        _write(io.BytesIO(octets), path)
+        digest = hashlib.sha256(octets).hexdigest()
+        written.append({"path": str(path), "name": path.name, "size": len(octets), "sha256": digest})
+    return written
 
 
 def _write(source: BinaryIO, path: Path) -> None:

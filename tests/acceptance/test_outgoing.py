@@ -21,6 +21,7 @@ from dcc.smime.limits import Limits
 from desk import DR_A, DR_B, PDF, ZIP, Desk, end
 from hl7make import Hl7
 from mssmail import COPY, archive_entries, checked, files_of, subject_of
+from terminal import dcc
 
 PAGE = b"%PDF-1.4 une page"
 
@@ -288,6 +289,19 @@ def test_receipts_are_asked_for_where_configured(desk: Desk) -> None:
     assert mail["Disposition-Notification-To"] == outer["Disposition-Notification-To"] == gateway(desk)
     _, told = desk.mail_to(DR_A, desk.deposit())
     assert told["Disposition-Notification-To"] is None
+
+
+def test_document_made_readable_by_the_command(desk: Desk, tmp_path: Path) -> None:
+    """`dcc document get --readable` writes the page and the PDF beside the parts, for their owner only."""
+    (document,) = desk.deposit().documents
+    config, out = desk.cast.directory / "dcc.toml", tmp_path / "out"
+    got = dcc("document", "get", document, "-c", config, "--out", out, "--operator", "x", "--readable", "--json")
+    assert got.code == 0
+    page, pdf = out / f"{document}.html", out / f"{document}.pdf"
+    assert "Proposition thérapeutique de démonstration." in page.read_text(encoding="utf-8")
+    assert pdf.read_bytes().startswith(b"%PDF-1.4")
+    assert {path.stat().st_mode & 0o777 for path in (page, pdf)} == {0o600}
+    assert {str(page), str(pdf)} <= {one["path"] for one in got.json}
 
 
 @pytest.mark.parametrize("form", ["new", "old"])
