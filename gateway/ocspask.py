@@ -16,6 +16,7 @@ from dcc.gateway.settings_trust import TrustSettings
 
 REQUEST, MOST_ANSWER = "application/ocsp-request", 64 << 10
 MOST_KEPT = 10_000
+SILENCE = timedelta(minutes=1)  # else each mail would wait ten seconds for a responder that is down
 log = structlog.get_logger("dcc.ocsp")
 
 
@@ -26,6 +27,7 @@ class OcspAsker:
         self._settings = settings
         self._fetcher = Fetcher(fetcher.hosts, fetcher.tls, MOST_ANSWER, fetcher.seconds)
         self._kept: dict[str, bytes] = {}
+        self._silent: dict[str, datetime] = {}  # responders that did not answer, and until when they are left alone
         self._lock = threading.Lock()
 
     @property
@@ -52,12 +54,14 @@ class OcspAsker:
         if kept is not None and self._counts(kept, certificate, issuer, at):
             return (kept,)
         url = self._url(certificate)
-        if url is None:
+        if url is None or at < self._silent.get(url, at):
             return ()
         try:
             der = self._fetcher.post(url, question(certificate, issuer), REQUEST)
         except (FetchRefused, OSError) as error:
             log.warning("ocsp_no_answer", host=_host(url), error=type(error).__name__)
+            with self._lock:
+                self._silent[url] = at + SILENCE
             return ()
         with self._lock:
             if len(self._kept) >= MOST_KEPT:

@@ -68,6 +68,15 @@ def _octets(sha256: str, crls: CrlStore, store: ProofStore) -> bytes | None:
     return b"" if store.has(sha256) else crls.octets(sha256)
 
 
+def named(card: Mapping[str, Any]) -> frozenset[str]:
+    """The SHA-256 of everything that the evidence of one message names."""
+    basis = card.get("basis") or {}
+    several = (basis.get(one, ()) for one in ("extra", "anchors", "authorities", "lists", "ocsp"))
+    return frozenset(one for names in several for one in names) | {
+        basis[one] for one in ("certificate",) if one in basis
+    }
+
+
 def rested(store: ProofStore, card: Mapping[str, Any]) -> Rested:
     """What the evidence of a message names, read again. Raises NotProvable."""
     basis = card.get("basis")

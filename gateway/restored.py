@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from dcc.gateway.instance import open_keyring, open_keys
+from dcc.gateway.proving import named
 from dcc.gateway.services import blob_ref, open_database
 from dcc.gateway.settings import Settings, load_settings
 from dcc.mailbox import audit, documents, messages, outbox
 from dcc.mailbox.blobs import BlobDamaged, BlobStore
 from dcc.mailbox.keyring import KeyMissing
+from dcc.mailbox.proofs import ProofLost, ProofStore
 from dcc.mailbox.records import BlobRef, DeliveryState, Message
 
 EVERY = 1_000_000_000
@@ -47,6 +49,7 @@ def verify(directory: Path) -> Verified:
         missing = [f"document {one.id}" for one in refs if not _reads(blobs, one)]
         missing += [f"message {one.id}" for one in received if not _original_is_there(settings, blobs, one)]
         missing += [f"envoi {name}" for name in _absent_mails(settings, conn)]
+        missing += [f"preuve {name}" for name in _absent_proofs(settings, received)]
     return Verified(checked.ok, len(received), len(refs), tuple(missing))
 
 
@@ -73,6 +76,17 @@ def _original_is_there(settings: Settings, blobs: BlobStore, message: Message) -
             return hashlib.file_digest(file, "sha256").hexdigest() == message.sha256
     except OSError:
         return False
+
+
+def _absent_proofs(settings: Settings, received: Iterable[Message]) -> Iterator[str]:
+    """What verdicts rested on and is not there, or is damaged."""
+    store = ProofStore(settings.path(settings.storage.proofs))
+    cards = (json.loads(one.evidence or "{}").get("card") or {} for one in received)
+    for name in sorted({one for card in cards for one in named(card)}):
+        try:
+            store.read(name)
+        except ProofLost:
+            yield name
 
 
 def _absent_mails(settings: Settings, conn: Connection) -> Iterator[str]:

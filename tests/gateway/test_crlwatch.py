@@ -198,3 +198,19 @@ def test_a_responder_is_asked(
     assert (proved.code, proved.json["confirmed"]) == (0, True)
     if asked and status == "GOOD":
         assert any("ocsp_this_update" in one for one in proved.json["checks"])
+
+
+def test_a_silent_responder_is_left_alone_for_a_minute(host: ListHost, own: Path) -> None:
+    """Mails do not wait one after another for a responder that fails; a minute later it is asked again."""
+    config = configure(own, 'ocsp = "unknown"', f'ocsp_url = "{host.url("/ocsp")}"')
+    host.answers["/ocsp"] = http(b"", "503 Service Unavailable")
+    with open_services(load_settings(config)) as services:
+        rooms = Rooms(services)
+        for _ in range(3):
+            rooms.deposit()
+        rooms.work()
+        assert len(host.asked) == 1
+        rooms.clock.later(minutes=1)
+        rooms.deposit()
+        rooms.work()
+        assert len(host.asked) == 2

@@ -124,3 +124,7 @@ def test_a_backup_holds_the_proofs(settled: tuple[Path, dict[str, str]], tmp_pat
     directory, ids = settled
     assert dcc("backup", tmp_path / "copy", "-c", directory / "dcc.toml").code == 0
     assert dcc("message", "reverify", ids["opposed_card"], "-c", tmp_path / "copy" / "dcc.toml").code == 0
+    assert dcc("restore", tmp_path / "copy", "--verify", "--json").json["ok"] is True
+    (lost, *_) = (one for one in (tmp_path / "copy/var/proofs").rglob("*") if one.is_file())
+    lost.unlink()
+    assert dcc("restore", tmp_path / "copy", "--verify", "--json").json["missing"] == [f"preuve {lost.name}"]
