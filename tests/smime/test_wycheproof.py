@@ -180,6 +180,19 @@ def test_rule_13_rsa_decrypt(name: str, shared: Path) -> None:
 CURVES = {"secp256r1": ec.SECP256R1(), "secp384r1": ec.SECP384R1()}
 
 
+def on_our_curve(public: bytes, curve: str) -> bytes | None:
+    """Algorithm and point of a key whose curve is spelt out, with our curve's name in its place; None for all others."""
+    try:
+        algorithm, bits = ber.children(public, ber.whole(public, ber.SEQUENCE))
+        parameters = ber.children(public, algorithm)[1:]
+    except (SmimeError, ValueError):
+        return None
+    if len(parameters) != 1 or parameters[0].tag != ber.SEQUENCE:
+        return None
+    name = next(identifier for identifier, known in algorithms.CURVES.items() if known == curve)
+    return der.algorithm(recipients.EC_PUBLIC_KEY, der.oid(name)) + public[bits.start : bits.end]
+
+
 @pytest.mark.parametrize("curve", CURVES)
 @pytest.mark.parametrize("form", ["_ecpoint", ""])
 def test_ecdh(curve: str, form: str, shared: Path) -> None:
@@ -199,6 +212,13 @@ def test_ecdh(curve: str, form: str, shared: Path) -> None:
             found = recipients._shared_secret(pair, point)
         except (SmimeError, ValueError):
             found = None
+        if form == "" and (named := on_our_curve(public, curve)) is not None:
+            # What a curve spelt out says is not used, so that it can do no harm: no answer but that of our own curve.
+            spelt = der.tlv(0xA0, der.tlv(0xA1, named))
+            same = recipients._originator_point(spelt, ber.whole(spelt, 0xA0), pair, LIMITS)
+            if found is not None:
+                assert found == recipients._shared_secret(pair, same)
+            continue
         right = found == octets(test["shared"])
         assert right or found is None or test["result"] != "valid"
         answers[test["result"], found is not None and (right or test["result"] == "invalid")] += 1
