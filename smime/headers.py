@@ -16,7 +16,8 @@ from dcc.smime.limits import Limits
 
 FIRST_BLOCK = 2048
 # One field with its folds; a line ends with CRLF, LF or CR alone, as `bytes.splitlines` has it. Never looks back.
-_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\r\n]*+(?:(?:\r\n|\n|\r(?!\n))[ \t][^\r\n]*+)*+)(?:\r\n|\n|\r|\Z)")
+# The repeated group is not possessive: before 3.11.5 Python matched such a group wrongly (gh-106052). It never gives back.
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:([^\r\n]*+(?:(?:\r\n?+|\n)[ \t][^\r\n]*+)*)(?:\r\n?+|\n|\Z)")
 _MBOX = re.compile(rb"From [^\r\n]*+(?:\r\n|\n|\r|\Z)")
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 # `name=value` up to the next semicolon; a quoted string that does not end goes to the end; what follows it is ignored.
