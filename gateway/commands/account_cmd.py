@@ -1,4 +1,4 @@
-"""`dcc account list|show|validate|refuse|suspend`: who may deposit and read, under a named operator and audited."""
+"""`dcc account list|show|validate|refuse|suspend|partner`: who may deposit and read, under a named operator and audited."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command("validate")(validate)
     group.command("refuse")(refuse)
     group.command("suspend")(suspend)
+    group.command("partner")(partner)
     app.add_typer(group, name="account")
 
 
@@ -102,6 +103,57 @@ def show(account: AccountArgument, config: ConfigOption, json_output: JsonOption
     for row in rows:
         who = " ".join(filter(None, (row["given_name"], row["family_name"]))) or row["structure"]
         typer.echo(f"{who} – {row['mailbox']} ({row['network']}), {row['role']} : {row['state']}")
+
+
+def partner(
+    address: Annotated[str, typer.Argument(help="La boîte du partenaire, dans un de ses domaines.")],
+    config: ConfigOption,
+    network: Annotated[str, typer.Option("--network", help="Le réseau où il prend part.")],
+    structure: Annotated[str, typer.Option("--structure", help="IDNST de la structure, par exemple 10B0001234.")],
+    role: Annotated[str, typer.Option("--role", help="Son rôle.")] = "automaton",
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Enrôle la boîte d'un partenaire sans carte (section partners de dcc.toml).
+
+    Exemple : dcc account partner labo@p.example --network N --structure 10B0001234 -c dcc.toml
+    """
+    from dcc.cards.identifiers import idnst
+    from dcc.gateway.administering import NotPossible
+    from dcc.gateway.views import account_view
+    from dcc.mailbox import people as store
+    from dcc.mailbox.changes import AccountMoved, AccountRequested, Change
+    from dcc.mailbox.records import Account, AccountState
+    from dcc.mailbox.rows import new_id
+
+    box = address.lower()
+    domains = {domain for one in common.settings_of(config).partners for domain in one.domains}
+    if box.rpartition("@")[2] not in domains:
+        common.stop("cette adresse n'est dans le domaine d'aucun partenaire de dcc.toml", common.EXIT_USAGE)
+    if not idnst(structure).valid:
+        common.stop("--structure : ce n'est pas un identifiant de structure", common.EXIT_USAGE)
+
+    def build(conn: Connection, _now: datetime) -> list[Change]:
+        if store.get_network(conn, network) is None:
+            raise NotPossible("aucun réseau ne porte cet identifiant")
+        if store.by_mailbox(conn, network, box):
+            raise NotPossible("cette boîte a déjà un compte dans ce réseau")
+        made = Account(
+            id=new_id(), network=network, kind="organisation", national_id=structure, family_name=None,
+            given_name=None, profession=None, structure=structure, mailbox=box, role=role,
+            state=AccountState.REQUESTED,
+        )  # fmt: skip
+        return [AccountRequested(made), AccountMoved(made.id, (AccountState.REQUESTED,), AccountState.VALIDATED)]
+
+    changes, _ = people.change(config, operator, build)
+    (account,) = [one.account for one in changes if isinstance(one, AccountMoved)]
+    with people.opened(config) as services, services.database.read() as conn:
+        found = store.get_account(conn, account)
+    view = None if found is None else account_view(found)
+    if json_output:
+        common.print_json(view)
+    elif view is not None:
+        typer.echo(f"{view['mailbox']} ({view['network']}) : {view['state']}")
 
 
 def _set_state(name: str, config: Path, operator: str, json_output: bool, state: str) -> None:

@@ -138,6 +138,23 @@ def test_wrong_settings(change: str, said: str, services: Services, instance: Pa
     assert services.partners == ()
 
 
+def test_enrolment(rooms: Rooms) -> None:
+    """`dcc account partner` enrols a mailbox of a partner's domain, once; the partner's mails are then its own."""
+    config = rooms.services.settings.directory / "dcc.toml"
+    network = rooms.cast.folder("main")["network"]
+    command = ("account", "partner", "Second@DCC.example", "--structure", "10B0057881", "-c", config, "--json")
+    done = dcc(*command, "--network", network)
+    assert (done.code, done.json["mailbox"], done.json["state"]) == (0, "second@dcc.example", "validated")
+    assert dcc(*command, "--network", network).code == 1
+    assert dcc(*command, "--network", "absent").code == 1
+    outside = dcc("account", "partner", "a@autre.example", "--structure", "10B0057881", "-c", config, "--network", "x")
+    assert outside.code == 2
+    assert dcc("account", "partner", "b@dcc.example", "--structure", "x", "-c", config, "--network", "x").code == 2
+    state, code = write(rooms, throwaway.pair(who="second"), "second@dcc.example")
+    assert (state, code) != (MessageState.REFUSED, "D2R-ACC01")
+    assert code not in {"D2R-ACC02", "D2R-SIG03"}
+
+
 def test_dcc_open_with_domains(rooms: Rooms, tmp_path: Path) -> None:
     """`dcc open --profile address --domain D`: an organisation's certificate counts inside D only."""
     mail = deposit(rooms.cast, Draft("automaton", "main", from_="labo@dcc.example"), rooms.clock.at, os.urandom,
