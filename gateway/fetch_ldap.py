@@ -79,8 +79,8 @@ async def values(reader: asyncio.StreamReader, search: Search, most: int) -> tup
         left -= len(message)
         _, operation, *_ = _parts(_contents(message))
         if operation[0] == APPLICATION and operation[2] == DONE:
-            code = _parts(operation[4])[0][4]
-            if code not in {b"\0", bytes([NO_SUCH_OBJECT])}:
+            code, *_ = _parts(operation[4])
+            if code[4] not in {b"\0", bytes([NO_SUCH_OBJECT])}:
                 raise ValueError("the directory refuses")
             return tuple(found)
         if operation[0] == APPLICATION and operation[2] == ENTRY:

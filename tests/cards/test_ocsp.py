@@ -14,6 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import ocsp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cardworld import DAY, HOUR, NOW, authority, card, crl, failures, fresh, issuer, judged, key, leaf, serial_of
 from dcc.cards.certificate import CardCertificate, read_certificate
@@ -253,3 +255,21 @@ def test_openssl_understands_the_question(digest: str, by: str, tmp_path: Path) 
     assert [(one.problem, one.status) for one in found] == [
         (None, Revocation.GOOD), (None, Revocation.REVOKED), (None, Revocation.UNKNOWN),
     ]  # fmt: skip
+
+
+@given(st.one_of(st.binary(max_size=200), st.tuples(st.integers(0, 10_000), st.binary(min_size=1, max_size=4))))
+def test_no_octets_break_the_reader(change: bytes | tuple[int, bytes]) -> None:
+    """Any octets, and a good answer changed anywhere, are read without exception, and never oppose anybody."""
+    whole = _good()
+    if isinstance(change, bytes):
+        assert told(change).status is Revocation.UNKNOWN
+        return
+    place = change[0] % len(whole)
+    changed = whole[:place] + change[1] + whole[place + len(change[1]) :]
+    found = told(changed)
+    assert changed == whole or found.problem is not None or found.status is Revocation.GOOD
+
+
+@cache
+def _good() -> bytes:
+    return answer()

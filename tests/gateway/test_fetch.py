@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from asn1crypto import core, parser
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from cardworld import big_crl
-from dcc.gateway.fetch import Fetcher, FetchRefused
+from dcc.gateway import fetch_ldap
+from dcc.gateway.fetch import Fetcher, FetchRefused, place_of
 from listdirectory import list_directory
 from listhost import Answer, ListHost, http, list_host
 
@@ -241,3 +246,48 @@ def test_a_real_directory(tmp_path: Path) -> None:
             Fetcher(OURS).get(url.replace("AC TEST", "AC AUTRE"))
         with pytest.raises(FetchRefused, match="réponse illisible"):
             Fetcher(OURS, octets=100_000).get(url)
+
+
+async def _read(octets: bytes) -> tuple[bytes, ...]:
+    reader = asyncio.StreamReader()
+    reader.feed_data(octets)
+    reader.feed_eof()
+    return await fetch_ldap.values(reader, fetch_ldap.search_of("ldap://h/o=x?a"), 1 << 16)
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.binary(max_size=60).map(lambda one: ldap(4, one)),
+        st.binary(max_size=60).map(lambda one: ldap(5, one)),
+    )
+)
+@example(ldap(5, b""))
+@example(ldap(4, b""))
+@example(b"\x30\x00")
+@example(b"\x30\x03\x02\x01\x01")
+def test_no_octets_break_the_reader_of_ldap(octets: bytes) -> None:
+    """Any octets are values, or a ValueError or EOFError, which the fetcher tells as an unreadable answer."""
+    with suppress(ValueError, EOFError):
+        asyncio.run(_read(octets))
+
+
+@given(st.text(max_size=60).map("ldap://h/".__add__))
+@example("ldap://h/%?%?%?%")
+def test_no_ldap_url_breaks_the_search(url: str) -> None:
+    """Any LDAP URL is a search or a ValueError."""
+    with suppress(ValueError):
+        assert fetch_ldap.search_of(url).request[0] == 0x30
+
+
+@given(st.one_of(st.text(max_size=60), st.text(max_size=60).map("http://".__add__)))
+@example("http://[")
+@example("http://x:99999999/")
+@example("http://x:é/")
+def test_no_url_breaks_its_reader(url: str) -> None:
+    """Any text is a place or refused; what is asked for is ASCII on one line."""
+    with suppress(FetchRefused):
+        place = place_of(url)
+        assert place.target.isascii()
+        assert place.authority.isascii()
+        assert not set(place.target + place.authority) & set("\r\n ")
