@@ -130,6 +130,7 @@ def _pieces(element: etree._Element) -> Iterator[str | etree._Element]:
 def _inline(element: etree._Element) -> str:
     """The text of an element and of all blocks within it, a line for each block."""
     parts: list[str] = []
+    size = 0
     for piece in _pieces(element):
         if isinstance(piece, str):
             parts.append(piece)
@@ -141,6 +142,9 @@ def _inline(element: etree._Element) -> str:
             parts.append("\n" + "\n".join(items) + "\n")
         else:
             parts.append("\n" + _inline(piece) + "\n")
+        size += len(parts[-1])
+        if size > CHARACTERS:  # here, not at the end: what is nested would be read again at each level (I8)
+            raise _Full
     return _tidy("".join(parts))
 
 

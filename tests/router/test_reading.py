@@ -120,6 +120,23 @@ def test_tables_within_tables_cost_no_more_than_their_text(kit: Any) -> None:
     assert words(table.rows[0][0].text) == ["mot"] * 40
 
 
+@pytest.mark.parametrize(
+    ("opened", "closed", "levels"),
+    [
+        ("<content>", "</content>", 230), ("<paragraph>", "</paragraph>", 230),
+        ("<list><item>", "</item></list>", 115), ("<table><tr><td>", "</td></tr></table>", 76),
+    ],
+)  # fmt: skip
+def test_deep_and_long(kit: Any, opened: str, closed: str, levels: int) -> None:
+    """As deep as XML may be, with a text too long to be shown in its middle: read once, within the limits (I8)."""
+    begun = time.process_time()
+    shallow = narrative(kit, opened * levels + "fond" + closed * levels)
+    assert "fond" in shallow.text
+    long = narrative(kit, opened * levels + "mot, " * 1_000_000 + closed * levels)
+    assert long.blocks[-1] == Paragraph(MORE)
+    assert time.process_time() - begun < 20
+
+
 def test_unstructured_text(kit: Any) -> None:
     """The text inside an N1 document is shown, a paragraph for each empty line."""
     cda = kit.cda(body="Première ligne\nsuite\n\nFin".encode()).replace(b"application/pdf", b"text/plain")
