@@ -36,13 +36,18 @@ imports: $(STAMP)
 	$(BIN)/lint-imports
 
 FUZZ_SECONDS ?= 7
-fuzz: $(STAMP) ## hostile input for the S/MIME reader: four fuzzers, FUZZ_SECONDS=7 each
+FUZZER := $(VENV)/.fuzzer
+$(FUZZER): $(STAMP) tests/fuzz/requirements.txt
+	$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r tests/fuzz/requirements.txt || echo "atheris cannot be installed here: mutation without coverage"
+	@touch $@
+
+fuzz: $(FUZZER) ## hostile input for the S/MIME reader: four fuzzers, FUZZ_SECONDS=7 each
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 bench: $(STAMP) ## floor and pipeline in one run, with the ratio
 	$(BIN)/python -m dcc.gateway.bench
 
-lock: $(STAMP) ## pin every dependency with its hashes
+lock: ## pin every dependency with its hashes
 	$(PYTHON) -m venv --without-pip $(VENV)/lock
 	$(PYTHON) -m pip --python $(VENV)/lock/bin/python install --quiet uv
 	$(VENV)/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra dev pyproject.toml -o requirements.txt
