@@ -86,12 +86,14 @@ def _keys(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, _keys: None) -> DemoInstance:
+def demo(tmp_path_factory: pytest.TempPathFactory, _keys: None) -> Iterator[DemoInstance]:
     """A demo instance of now, one for all worker processes, never used itself: copied."""
-    from demoinstance import make_demo_instance, read_demo_instance  # the whole gateway: most tests need none of it
+    from demoinstance import key_files_read_once, make_demo_instance, read_demo_instance  # most tests need no gateway
 
     now = datetime.now(UTC).replace(microsecond=0)
-    return read_demo_instance(once(tmp_path_factory, "demo", lambda folder: make_demo_instance(folder, now)))
+    folder = once(tmp_path_factory, "demo", lambda folder: make_demo_instance(folder, now))
+    with key_files_read_once():
+        yield read_demo_instance(folder)
 
 
 @pytest.fixture(scope="session")

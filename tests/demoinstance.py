@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from dcc.cards.issue import IssuedCertificate, LookAlikePki, new_key
-from dcc.gateway import cast
+from dcc.gateway import cast, cast_reader, ownkeys
 from dcc.gateway.cast_people import PEOPLE
 from dcc.gateway.instance import initialise
-from dcc.smime.keys import KeyPair
+from dcc.smime.keys import KeyPair, load_pkcs12
 from rsakeys import read_key, rsa_keys, written_key
 
 
@@ -101,3 +102,11 @@ def read_demo_instance(folder: Path) -> DemoInstance:
     with (folder / "issued").open("rb") as file:
         issued, now = pickle.load(file)
     return DemoInstance(folder / "instance", issued, now)
+
+
+@contextmanager
+def key_files_read_once() -> Iterator[None]:
+    """Every copy of an instance holds the same key files: each is deciphered, and its numbers are checked, once."""
+    known = cache(load_pkcs12)
+    with patch.object(cast_reader, "load_pkcs12", known), patch.object(ownkeys, "load_pkcs12", known):
+        yield

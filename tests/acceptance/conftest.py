@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
 from dcc.gateway.cast_reader import Cast
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
-from dcc.smime.keys import load_pkcs12
-from demoinstance import DemoInstance, make_demo_instance, read_demo_instance
+from demoinstance import DemoInstance, key_files_read_once, make_demo_instance, read_demo_instance
 from desk import Desk
 from once import once
 
@@ -22,19 +19,11 @@ NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory, _keys: None) -> DemoInstance:
+def demo(tmp_path_factory: pytest.TempPathFactory, _keys: None) -> Iterator[DemoInstance]:
     """The instance, one for all worker processes, never used itself: copied."""
-    return read_demo_instance(once(tmp_path_factory, "june", lambda folder: make_demo_instance(folder, NOW)))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _keys_once() -> Iterator[None]:
-    """Every case opens the same key files: each is deciphered once."""
-    from dcc.gateway import cast_reader, ownkeys
-
-    known = cache(load_pkcs12)
-    with patch.object(cast_reader, "load_pkcs12", known), patch.object(ownkeys, "load_pkcs12", known):
-        yield
+    folder = once(tmp_path_factory, "june", lambda folder: make_demo_instance(folder, NOW))
+    with key_files_read_once():
+        yield read_demo_instance(folder)
 
 
 @pytest.fixture

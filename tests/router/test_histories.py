@@ -204,7 +204,7 @@ class Life:
         return next(key for key, one in self.accounts.items() if one.id == delivery.account)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(steps, min_size=3, max_size=25))
 def test_any_history(kit: Any, people_of: Any, tmp_path: Path, history: list[tuple[Any, ...]]) -> None:
     """Accounts, consents, mandates, oppositions, delegations, deposits in any order agree with a second reading of the rules."""
