@@ -66,7 +66,7 @@ class Variants:
             case "key length":
                 return enveloped_data(good, [key_transport(KEY[:24], reader)], cek=KEY)
             case "cbc padding":
-                return whole[:-1] + bytes([whole[-1] ^ 1])
+                return whole[:-17] + bytes([whole[-17] ^ 0x80]) + whole[-16:]  # turns the padding's last octet
             case "cbc padding of zeros":
                 filled = good + bytes(16 - len(good) % 16)
                 return enveloped_data(filled, [key_transport(KEY, reader)], cek=KEY, pad=False)
@@ -178,7 +178,8 @@ def test_i5_times_are_of_one_kind(variants: Variants) -> None:
             found = open_message(io.BytesIO(mails[name]), keys=[variants.reader])
             spent[name].append(time.thread_time_ns() - begun)
             assert found.problem is not None
-            assert found.problem.value == "D2R-OPN01"
+            # One garbage in 256 ends like a padding: it is then not signed, as any other garbage
+            assert found.problem.value in {"D2R-OPN01", "D2R-SIG01"}
     middle = {name: statistics.median(times) for name, times in spent.items()}
     spread = statistics.median([abs(one - middle[name]) for name, times in spent.items() for one in times])
     assert max(middle.values()) - min(middle.values()) < max(0.15 * min(middle.values()), 6 * spread)

