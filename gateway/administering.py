@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 
 from dcc.gateway.services import Services
 from dcc.mailbox import folders, people
-from dcc.mailbox.changes import Change, ChangeLost, about, action_of, apply
+from dcc.mailbox.changerecords import about, action_of
+from dcc.mailbox.changes import Change, ChangeLost, apply
 from dcc.mailbox.records import Account, AuditRecord, Folder
 
 
