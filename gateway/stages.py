@@ -165,11 +165,9 @@ def _answered(progress: Progress, why: Reason, account: Account | None, *, authe
 
 def _report(services: Services, progress: Progress, report: Report, *, authenticated: bool) -> Ended:
     with services.database.read() as conn:
-        address = None
+        address = report.from_address
         if authenticated and progress.sender is not None:
             address = progress.sender.account.mailbox
-        elif progress.message.mail_from:
-            address = progress.message.mail_from.lower()
         done = decide_report(report, conn=conn, from_address=address, authenticated=authenticated)
         progress.clear = not authenticated
         progress.evidence["report"] = {"kind": report.kind, "authenticated": done.authenticated}

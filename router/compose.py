@@ -264,6 +264,7 @@ def _context(
         "why": why or code,
         "already": code in ALREADY,
         "without_mandate": parameters.get("without_mandate"),
+        "masked": parameters.get("masked"),
         "message": delivery.message,
         "code": code,
         "sentence": "" if told is None else told.sender_fr,

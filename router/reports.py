@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 from dcc.router.request import Report
 from dcc.smime import mime
-from dcc.smime.errors import LimitPassed, Malformed
+from dcc.smime.address import single_from
+from dcc.smime.errors import LimitPassed, Malformed, SmimeError
 from dcc.smime.headers import Headers, parse, read_headers
 from dcc.smime.limits import Limits
 
@@ -33,10 +35,18 @@ def recognise(source: BinaryIO, size: int, *, limits: Limits, mail_from: str | N
     if media_type in SEALED:
         return None
     if media_type == "multipart/report":
-        return _structured(source, 0, size, limits)
+        return replace(_structured(source, 0, size, limits), from_address=_author(headers, limits))
     if parameters.get("smime-type") or not (is_automatic(headers) or mail_from == ""):
         return None
-    return _plain(headers)
+    return replace(_plain(headers), from_address=_author(headers, limits))
+
+
+def _author(headers: Headers, limits: Limits) -> str | None:
+    """Who says to have sent a report. The envelope does not tell: a receipt has the null sender (RFC 8098 §3)."""
+    try:
+        return single_from(headers, limits).lower()
+    except SmimeError:
+        return None
 
 
 def is_automatic(headers: Headers) -> bool:

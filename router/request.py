@@ -191,6 +191,7 @@ class Report:
     final_recipient: str | None
     outcome: str  # "displayed" | "processed" | "delivered" | "delayed" | "failed" | "error" | "none"
     error: str | None = None  # ANS application error code, when the report carries one
+    from_address: str | None = None  # the single From of a report in clear; None: none, or several
 
 
 @dataclass(frozen=True, slots=True)

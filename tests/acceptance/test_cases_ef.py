@@ -128,6 +128,11 @@ def test_case_36_masked_document(desk: Desk) -> None:
     assert end(message) == ("filed", None)
     assert "MASQUE_PS" in desk.documents()[0].confidentiality
     assert set(desk.deliveries(message)) == {DR_A}
+    _, told = desk.mail_to(DR_A, message)
+    text = next(one for one in told.walk() if one.get_content_type() == "text/plain").get_payload(decode=True)
+    assert isinstance(text, bytes)
+    assert "masqué aux professionnels".encode() in text
+    assert "annoncé à l'équipe".encode() not in text
 
 
 def test_case_36_masked_by_hl7(desk: Desk) -> None:

@@ -16,8 +16,8 @@ from cryptography.x509.oid import NameOID
 from dcc.mailbox import documents as store
 from dcc.mailbox import folders, people
 from dcc.mailbox.records import AccountState, ConsentState, Delivery, DeliveryState, DocumentStatus
-from dcc.router.answer import plan_answer
 from dcc.mailbox.snapshot import Snapshot
+from dcc.router.answer import plan_answer
 from dcc.router.decision import Filed
 from dcc.router.distribute import plan_deliveries, still_allowed
 from dcc.router.reasons import reason
@@ -131,6 +131,7 @@ def test_masked_document_is_told_to_nobody_but_its_author(kit: Any, people_of: A
     decision = kit.decide(kit.deposit(masks=["MASQUE_PS"]))
     owed, _ = plan(kit, decision, Judge())
     assert list(by_mailbox(owed)) == ["dra@rca.test"]
+    assert dict(owed[0].parameters)["masked"] == "all"  # the answer does not claim an announcement
     by_lab = kit.decide(kit.deposit(masks=["MASQUE_PS"]), of=people_of["lab"])
     owed, _ = plan(kit, by_lab, Judge(), "m2")
     assert set(by_mailbox(owed)) == {"lab@rca.test", "dra@rca.test"}

@@ -170,6 +170,21 @@ def test_receipt_of_somebody_else_does_not_count(kit: Any, constants: Any) -> No
         assert decide_report(unknown, conn=conn, from_address="drb@rca.test").delivery is None
 
 
+def test_receipt_in_clear_comes_from_its_from_field(kit: Any, constants: Any) -> None:
+    """A receipt has the null sender (RFC 8098 §3): its From says whose it is, two addresses in it say nothing."""
+    delivery(kit, DeliveryState.SENT, constants["now"])
+    raw = MDN % (b"x; displayed", b"")
+    for mail_from in ("", "somebody@x"):
+        found = seen(raw, mail_from)
+        assert found is not None
+        assert found.from_address == "drb@rca.test"
+    with kit.database.read() as conn:
+        assert decide_report(found, conn=conn, from_address=found.from_address).receipt == "read"
+    ambiguous = seen(raw.replace(b"From: drb@rca.test", b"From: drb@rca.test, dra@rca.test"), "")
+    assert ambiguous is not None
+    assert ambiguous.from_address is None
+
+
 def test_bounce_marks_the_delivery_failed(kit: Any, constants: Any) -> None:
     """A DSN counts by the recipient it speaks of."""
     delivery(kit, DeliveryState.SENT, constants["now"])
