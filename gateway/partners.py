@@ -15,7 +15,8 @@ from dcc.cards.errors import CrlUnreadable, Unparseable
 from dcc.cards.trust import TrustStore, certificates_in, trust_of
 from dcc.cards.verdict import Judgement
 from dcc.gateway.addressprofile import Binding, binding, judge_address
-from dcc.gateway.settings import ConfigurationError, PartnerSettings, Settings
+from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.settings_sections import PartnerSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ import aiosmtplib
 
 from dcc.gateway.relay_data import DataPhase
 from dcc.gateway.relaying import Outcome, Rejected, Relay, Sent, TryLater, Uncertain
-from dcc.gateway.settings import ConfigurationError, RelaySettings, Settings
+from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.settings_sections import RelaySettings
 from dcc.gateway.sink import Sink
 
 MOST_MESSAGES = 50  # on one connection

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from dcc.gateway.intake import Intake
 from dcc.gateway.metrics import Metrics
-from dcc.gateway.settings import SmtpSettings
+from dcc.gateway.settings_sections import SmtpSettings
 from dcc.gateway.smtp_connection import Connection
 from dcc.gateway.smtp_limits import Census, Rate, origin
 from dcc.gateway.smtp_session import STOPPING, DoorSession

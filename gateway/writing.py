@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dcc.gateway.settings import CorrespondentSettings
+from dcc.gateway.settings_sections import CorrespondentSettings
 from dcc.smime.capabilities import of_certificate, reads_gcm, reads_oaep
 from dcc.smime.seal import Profile
 

@@ -18,7 +18,7 @@ from typing import Self
 from dcc.gateway.intake import Intake
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.services import Services
-from dcc.gateway.settings import SmtpSettings
+from dcc.gateway.settings_sections import SmtpSettings
 from dcc.gateway.smtp import SmtpDoor, server_context
 from dcc.mailbox import messages
 

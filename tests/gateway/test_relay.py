@@ -21,7 +21,8 @@ from cryptography.x509.oid import NameOID
 from dcc.gateway import relay as relay_module
 from dcc.gateway.relay import SmartHost, relay_of, tls_context
 from dcc.gateway.relaying import Outcome, Rejected, Sent, TryLater, Uncertain
-from dcc.gateway.settings import ConfigurationError, RelaySettings, Settings
+from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.settings_sections import RelaySettings
 from postoffice import PostOffice, free_port
 from smtpscript import CLOSE, RESET, SILENCE, FaultyLine, ScriptedServer
 

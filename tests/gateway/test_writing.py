@@ -11,7 +11,8 @@ import pytest
 from dcc.gateway.clients import Envelope, enveloped_mail
 from dcc.gateway.demo_deposits import Draft, entity
 from dcc.gateway.services import Services
-from dcc.gateway.settings import ConfigurationError, CorrespondentSettings, load_settings
+from dcc.gateway.settings import ConfigurationError, load_settings
+from dcc.gateway.settings_sections import CorrespondentSettings
 from dcc.gateway.writing import profile_for
 from dcc.mailbox import capabilities as store
 from dcc.mailbox.records import MessageState

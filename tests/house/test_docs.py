@@ -44,6 +44,12 @@ def test_smime_page_is_what_the_tables_say() -> None:
     assert (ROOT / "docs" / "smime.md").read_text(encoding="utf-8") == made
 
 
+def test_settings_page_is_what_the_settings_are() -> None:
+    """docs/settings.md names every setting with its default (run docs/make_settings.py)."""
+    made = _load(ROOT / "docs" / "make_settings.py").page()
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == made
+
+
 def test_every_command_is_documented() -> None:
     """docs/commands.md names every command of the program."""
     text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
