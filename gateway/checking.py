@@ -35,7 +35,8 @@ def check(config: Path, now: datetime) -> tuple[Settings | None, list[str], list
     if settings is None:
         return None, problems, []
     more, warnings = problems_of(settings, now)
-    return settings, problems + more, warnings
+    wrong = {one.partition(" : ")[0] for one in problems}  # judged with its default: what follows from that is no news
+    return settings, problems + [one for one in more if one.partition(" : ")[0] not in wrong], warnings
 
 
 def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]]:
