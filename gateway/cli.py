@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -57,10 +59,20 @@ def build() -> typer.Typer:
     return app
 
 
+def _login_name() -> str:
+    """The name of the account that runs this process, or its number where no name is known."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point: `arguments` (by default those of the process), then the exit code of the contract."""
     from dcc.gateway.commands.failures import explained
 
+    # `--operator` is by default the login name; services and containers set no USER
+    os.environ.setdefault("USER", _login_name())
     try:
         build()(args=arguments, prog_name="dcc")
     except Exception as error:  # noqa: BLE001  the last net: one sentence, never a traceback

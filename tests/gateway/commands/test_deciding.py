@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from dcc.gateway import cli
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 from dcc.mailbox import documents, outbox
@@ -150,3 +154,23 @@ def test_somebody_must_decide(command: tuple[str, ...], worked: Worked) -> None:
     done = dcc(*command, "-c", worked.directory / "dcc.toml", environment={"USER": ""})
     assert done.code == 2
     assert "--operator" in done.err
+
+
+@pytest.mark.parametrize(("known", "named"), [(True, "martin"), (False, f"uid {os.getuid()}")])
+def test_operator_is_the_login_name_where_no_user_is_set(
+    monkeypatch: pytest.MonkeyPatch, known: bool, named: str
+) -> None:
+    """Services and containers set no USER: `--operator` is then the account that runs the command, or its number."""
+
+    def login() -> str:
+        if not known:
+            raise KeyError(os.getuid())
+        return "martin"
+
+    names: list[str] = []
+    monkeypatch.setattr(getpass, "getuser", login)
+    monkeypatch.setattr(cli, "build", lambda: lambda **_: names.append(os.environ["USER"]))
+    others = {key: value for key, value in os.environ.items() if key != "USER"}
+    with patch.dict(os.environ, others, clear=True), pytest.raises(SystemExit):
+        cli.main([])
+    assert names == [named]
