@@ -27,12 +27,14 @@ def release_held(services: Services, message_id: str, operator: str, now: dateti
 
 def refuse_held(services: Services, message_id: str, operator: str, now: datetime) -> bool:
     """Refuse a held message; a known sender is told. False when it is not held."""
-    why = reason("D2R-OPR01")
+    why = reason("D2R-OPR01", detail=operator)
     with services.database.begin() as conn:
         message = messages.get(conn, message_id)
         if message is None or message.state is not MessageState.HELD:
             return False
-        account = None if message.signer is None else people.get_account(conn, message.signer)
+        # R-LOOP: nothing is told to the null sender
+        signer = message.signer if message.mail_from else None
+        account = None if signer is None else people.get_account(conn, signer)
         messages.settle(
             conn, message_id, expected=MessageState.HELD, end=MessageState.REFUSED, now=now, stages=message.stages,
             reason_code=why.code, reason_parameters=why.parameters,

@@ -15,7 +15,8 @@ from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.mailbox import documents, messages, outbox
 from dcc.mailbox.changes import Change, ChangeLost, apply
-from dcc.mailbox.records import AuditRecord, DeliveryState, DocumentStatus, MessageState, StageTiming
+from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState, DocumentStatus, MessageState, StageTiming
+from dcc.router.answer import ANSWERS
 
 
 class LostRaceError(Exception):
@@ -43,7 +44,7 @@ def settle(services: Services, progress: Progress, ended: Ended, now: datetime) 
         _write_documents(conn, ended)
         changes = (*progress.changes, *ended.changes)
         _write_changes(conn, changes, now)
-        outbox.enqueue_all(conn, ended.deliveries)
+        outbox.enqueue_all(conn, _owed(progress, ended))
         if ended.receipt is not None:
             outbox.mark_receipt(conn, *ended.receipt)
         if progress.replay_key is not None:
@@ -53,6 +54,13 @@ def settle(services: Services, progress: Progress, ended: Ended, now: datetime) 
     if progress.clear:
         services.spool.remove(message.id)  # its bytes lie under a key now (I3)
     return ended.state
+
+
+def _owed(progress: Progress, ended: Ended) -> Sequence[Delivery]:
+    """The mails owed; who writes with the null sender is not answered, whatever came (RFC 5321 §4.5.5, R-LOOP)."""
+    if progress.message.mail_from:
+        return ended.deliveries
+    return [one for one in ended.deliveries if one.kind not in ANSWERS]
 
 
 def _write_documents(conn: Connection, ended: Ended) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import timedelta
 
 from dcc.cards.verdict import Verdict
@@ -25,7 +26,7 @@ from dcc.router.sender import Unidentified
 from dcc.smime.address import single_from
 from dcc.smime.errors import SmimeError
 from dcc.smime.open import open_message
-from dcc.smime.verdict import Opened, Problem
+from dcc.smime.verdict import Content, Opened, Problem
 
 REVOCATION_UNKNOWN = "D2R-CRL03"
 TOO_MANY = "D2R-OPN03"
@@ -120,10 +121,23 @@ def _not_encrypted(services: Services, progress: Progress, opened: Opened) -> En
     why = reason(Problem.NOT_ENCRYPTED.value)
     if opened.problem is None and opened.content is not None:
         found = identify(services, progress, opened)
+        known = isinstance(found, Sender)
         if isinstance(found, Sender):
             progress.sender = found
+        report = _receipt(services, opened, opened.content)
+        if report is not None:
+            return _report(services, progress, report, authenticated=known)
+        if isinstance(found, Sender):
             return _answered(progress, why, found.account, authenticated=True)
     return _unbelieved(services, progress, why)
+
+
+def _receipt(services: Services, opened: Opened, content: Content) -> Report | None:
+    """The receipt or bounce that a signed mail in clear carries: it asks for nothing that would have to be sealed."""
+    report = reports.recognise(content.open(), content.size, limits=services.limits, mail_from=None)
+    if report is None or report.from_address is not None:
+        return report
+    return replace(report, from_address=reports.author_of(opened.outer, services.limits))
 
 
 def _unidentified(services: Services, progress: Progress, found: Unidentified) -> Ended:

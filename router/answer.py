@@ -14,6 +14,7 @@ NEUTRAL = "D2R-NTR00"
 # What a receipt says of each outcome (RFC 8098 §3.2.6); a held message is neither processed nor failed yet
 DISPOSITIONS = {"refused": "processed/error", "done": "processed"}
 KINDS = {"held": "held", "deferred": "held", "done": "acknowledgement"}
+ANSWERS = frozenset({"acknowledgement", "carried", "held", "refusal"})  # mails to the sender of a message, about it
 # Reasons that an automatic correspondent is not told: nothing was asked of us
 SILENT = frozenset({"D2R-REP01", "D2R-REP02"})
 

@@ -35,13 +35,13 @@ def recognise(source: BinaryIO, size: int, *, limits: Limits, mail_from: str | N
     if media_type in SEALED:
         return None
     if media_type == "multipart/report":
-        return replace(_structured(source, 0, size, limits), from_address=_author(headers, limits))
+        return replace(_structured(source, 0, size, limits), from_address=author_of(headers, limits))
     if parameters.get("smime-type") or not (is_automatic(headers) or mail_from == ""):
         return None
-    return replace(_plain(headers), from_address=_author(headers, limits))
+    return replace(_plain(headers), from_address=author_of(headers, limits))
 
 
-def _author(headers: Headers, limits: Limits) -> str | None:
+def author_of(headers: Headers, limits: Limits) -> str | None:
     """Who says to have sent a report. The envelope does not tell: a receipt has the null sender (RFC 8098 §3)."""
     try:
         return single_from(headers, limits).lower()

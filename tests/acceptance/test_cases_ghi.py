@@ -75,6 +75,34 @@ def test_case_41_never_answered(desk: Desk, what: str) -> None:
     assert desk.deliveries(message) == {}
 
 
+@pytest.mark.parametrize("sender", [DR_A, DR_C])
+def test_case_41_sealed_mail_with_an_empty_return_path(desk: Desk, sender: str) -> None:
+    """Case 41: whatever comes with the null sender, filed or refused, its sender is not answered; readers are told."""
+    archive = desk.xdm(desk.cda(sender))
+    raw = desk.seal(desk.entity(("IHE_XDM.zip", ZIP, archive)), sender)
+    message = desk.receive(raw, mail_from="")
+    assert message.state.value == ("filed" if sender == DR_A else "refused")
+    assert sender not in desk.deliveries(message)
+    assert (desk.deliveries(message) != {}) is (sender == DR_A)
+
+
+def test_receipt_signed_in_clear(desk: Desk) -> None:
+    """A reader's client may sign its receipt and not encrypt it: matched and done, never answered (contract.md)."""
+    deposit = desk.deposit()
+    desk.announce()
+    sent = desk.deliveries(deposit)[DR_B]
+    entity = (
+        "Content-Type: multipart/report; report-type=disposition-notification; boundary=r\r\n\r\n--r\r\n"
+        "Content-Type: text/plain\r\n\r\nlu\r\n--r\r\nContent-Type: message/disposition-notification\r\n\r\n"
+        f"Final-Recipient: rfc822; {sent.mailbox}\r\nOriginal-Message-ID: {sent.message_id}\r\n"
+        "Disposition: manual-action/MDN-sent-manually; displayed\r\n\r\n--r--\r\n"
+    )
+    message = desk.send(entity.encode(), DR_B, encrypted=False)
+    assert end(message) == ("done", "D2R-REP01")
+    assert desk.deliveries(message) == {}
+    assert desk.deliveries(deposit)[DR_B].state.value == "read"
+
+
 def test_case_41_two_gateways(desk: Desk) -> None:
     """Case 41: what one gateway answers, another does not answer: nothing more is exchanged."""
     refused = desk.deposit(sender=DR_C)
