@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 
 from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.records import Account, Folder, Patient
-from dcc.mailbox.references import find_reference
+from dcc.mailbox.references import find_references
 from dcc.router.decision import Assignment, Held, Refused
 from dcc.router.identity import check_form, check_match
 from dcc.router.reasons import reason
 from dcc.router.request import PatientIdentity, Sender
+
+REFERENCES_LIMIT = 10  # looked up in one subject; two folders are enough for a person to be asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ def what_is_named(conn: Connection, recipients: Sequence[str], subject: str | No
         network = people.network_by_address(conn, address)
         if network is not None:
             networks.append(network.id)
-    reference = find_reference(subject) if subject else None
-    folder = folders.folder(conn, reference) if reference else None
-    if folder is not None:
-        found[folder.id] = folder
-        by = by if by == "address" else "reference"
+    for reference in find_references(subject or "")[:REFERENCES_LIMIT]:
+        folder = folders.folder(conn, reference)
+        if folder is not None:
+            found[folder.id] = folder
+            by = by if by == "address" else "reference"
     return Named(tuple(found.values()), tuple(networks), by)
 
 

@@ -50,6 +50,19 @@ def test_reference_in_the_subject(kit: Any) -> None:
         assert type(decision).__name__ == expected
 
 
+def test_two_references_in_the_subject_are_held(kit: Any) -> None:
+    """Two folders in one subject are for a person, whichever comes first; one reference twice names one folder."""
+    with kit.database.read() as conn:
+        right, wrong = (folders.folder(conn, name).reference for name in ("f0", "f1"))
+    for subject, expected in (
+        (f"{right} {wrong}", ("Held", "D2R-REF01")),
+        (f"{wrong} {right}", ("Held", "D2R-REF01")),
+        (f"Re: [{right}] [{right}]", ("Filed", None)),
+    ):
+        mail = kit.mail(("IHE_XDM.zip", "application/zip", kit.xdm()), headers=(("Subject", subject),))
+        assert outcome(kit.decide(kit.read(mail), to=["passerelle@gateway.test"])) == expected
+
+
 def test_folder_of_another_patient_is_held(kit: Any) -> None:
     """The folder named and the identity disagree: held 904, neither folder touched."""
     decision = kit.decide(kit.deposit(), to=["dossier+bbbb@rca.test"])
