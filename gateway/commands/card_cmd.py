@@ -34,8 +34,14 @@ def register(app: typer.Typer) -> None:
 class _CardGroup(TyperGroup):
     """`dcc card` reads a certificate unless another word follows: scripts rely on `dcc card CERT`."""
 
+    default = READ
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, args if args and args[0] in self.commands else [READ, *args])
+        return super().parse_args(ctx, args if args and args[0] in self.commands else [self.default, *args])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return "" if name == READ else name, command, rest  # help says `dcc card`, as people write it
 
 
 def card(

@@ -19,12 +19,13 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def commands() -> list[tuple[str, ...]]:
-    """Every command of the application, groups opened."""
+    """Every command of the application, groups opened; a group's default command goes by the group's name."""
     found: list[tuple[str, ...]] = []
     root = typer.main.get_command(build())
     for name, one in root.commands.items():  # type: ignore[attr-defined]
         inside = getattr(one, "commands", None)
-        found += [(name,)] if inside is None else [(name, inner) for inner in inside]
+        default = getattr(one, "default", None)  # what a group does where no other word follows
+        found += [(name,)] if inside is None else [(name,) if inner == default else (name, inner) for inner in inside]
     return found
 
 
