@@ -248,7 +248,15 @@ def _digits(value: str, count: int) -> bool:
     return len(value) == count and value.isascii() and value.isdigit()
 
 
+def named(value: str) -> Identifier:
+    """An IDNPS, also as the UPN of a card writes it; the certificate's own fields are read by `idnps` alone."""
+    if not value.lower().endswith("@carte-cps.fr"):
+        return idnps(value)
+    found = upn(value)
+    return Identifier("idnps", value, found.valid, found.formatted, found.parts, found.reason)
+
+
 PARSERS: dict[str, Callable[[str], Identifier]] = {
     "rpps": rpps, "adeli": adeli, "finess": finess, "siren": siren, "siret": siret, "nir": nir, "ins": ins,
-    "nia": nia, "idnps": idnps, "idnst": idnst, "upn": upn,
+    "nia": nia, "idnps": named, "idnst": idnst, "upn": upn,
 }  # fmt: skip

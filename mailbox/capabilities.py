@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from dcc.mailbox.rows import insert_new, strings
 from dcc.mailbox.schema_capabilities import capabilities
 
+# Asked for every mail: built once, since building a statement costs more than running it.
+_ANNOUNCED = select(capabilities.c.algorithms).where(capabilities.c.account == bindparam("wanted"))
+
 
 def announced(conn: Connection, account: str) -> tuple[str, ...]:
     """The algorithms, dotted, best first; none: nothing is known."""
-    found = conn.execute(
-        select(capabilities.c.algorithms).where(capabilities.c.account == account)
-    ).scalar_one_or_none()
+    found = conn.execute(_ANNOUNCED, {"wanted": account}).scalar_one_or_none()
     return () if found is None else strings(found)
 
 

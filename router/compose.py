@@ -34,6 +34,7 @@ BODY_TEXT = 30_000  # characters of the documents that a mail's body shows
 ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
 # Mails about requests of people; an answer to the first goes back to the address of registrations
 REGISTRATION = "registration"
+OTHER = "906"  # ANS application error "other": it tells a person nothing
 ASKED = frozenset({
     REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence", "forms"
 })  # fmt: skip
@@ -267,6 +268,7 @@ def _context(
         "masked": parameters.get("masked"),
         "message": delivery.message,
         "code": code,
+        "code_shown": code if told is None or told.ans in {code, OTHER} else f"{code} ({told.ans})",
         "sentence": "" if told is None else told.sender_fr,
         "sentence_en": "" if told is None else told.sender_en,
         "blank": blank(parameters["form"], language) if parameters.get("form") else "",

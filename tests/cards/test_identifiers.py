@@ -262,3 +262,10 @@ def test_the_nir_key_finds_any_single_wrong_digit(number: int, place: int, chang
     assert (number + int(key)) % 97 == 0
     other = str((int(body[place]) + change) % 10)
     assert nir_key(body[:place] + other + body[place + 1 :]) != key
+
+
+def test_idnps_is_also_read_as_a_card_writes_it() -> None:
+    """`dcc identifier idnps` takes the UPN form (acceptance 49); another address is no identifier."""
+    found = parse("idnps", "8.99700041983@carte-cps.fr")
+    assert (found.kind, found.valid, found.formatted) == ("idnps", True, "899700041983")
+    assert not parse("idnps", "8.99700041983@ailleurs.fr").valid
