@@ -41,7 +41,7 @@ $(FUZZER): $(STAMP) tests/fuzz/requirements.txt
 	$(PYTHON) -m pip --python $(BIN)/python install --quiet --require-hashes -r tests/fuzz/requirements.txt || echo "atheris cannot be installed here: mutation without coverage"
 	@touch $@
 
-fuzz: $(FUZZER) ## hostile input for the S/MIME reader: four fuzzers, FUZZ_SECONDS=7 each
+fuzz: $(FUZZER) ## hostile input for the readers of S/MIME and of cards: five fuzzers, FUZZ_SECONDS=7 each
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 bench: $(STAMP) ## floor and pipeline in one run, with the ratio

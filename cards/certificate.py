@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from asn1crypto import keys, pem
+from asn1crypto import keys, parser, pem
 from asn1crypto import x509 as asn1
 
 from dcc.cards import nomenclature
@@ -62,9 +62,23 @@ def read_certificate(data: bytes) -> CardCertificate:
 @lru_cache(maxsize=512)  # the same cards and readers come again with every mail; 3 ms each time otherwise
 def _read_der(der: bytes) -> CardCertificate:
     try:
+        _refuse_indefinite(der)
         return _read(der, asn1.Certificate.load(der, strict=True))
     except BROKEN as error:
         raise Unparseable("ce n'est pas un certificat X.509 lisible") from error
+
+
+def _refuse_indefinite(der: bytes) -> None:
+    """What is signed is DER (RFC 5280 §4.1.1.3). Written with indefinite length it would be read as if it were, and one
+    certificate would have many fingerprints. Raises Unparseable, and ValueError when there is no structure at all."""
+    _, _, _, _, content, end = parser.parse(der, strict=True)
+    ends = [end]
+    while content:
+        _, _, _, head, value, end = parser.parse(content)
+        ends.append(end)
+        content = content[len(head) + len(value) + len(end) :]
+    if any(ends):
+        raise Unparseable("le certificat n'est pas codé en DER")
 
 
 def _one_der(data: bytes) -> bytes:

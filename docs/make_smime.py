@@ -76,7 +76,8 @@ X25519 gets HKDF with SHA-256 (RFC 8418). What was signed is verified with the c
 
 `tests/smime/` makes every structure by hand (`tests/forge.py`), legal and hostile. `test_wycheproof.py` sends Wycheproof's
 vectors through our use of the primitives, `test_vectors_reading.py` those of RFC 4134, openssl and James; `test_reading.py`
-signs and reads with the keys of RFC 9216. `make fuzz` runs four fuzzers (`tests/fuzz/`): BER, CMS, MIME and whole mails. They
+signs and reads with the keys of RFC 9216. `make fuzz` runs five fuzzers (`tests/fuzz/`): BER, CMS, MIME, whole mails, and cards
+with their lists. They
 change octets and, with the lengths made right again, elements; and they assert what must hold of every answer: nothing is
 believed that our throw-away signers have not signed, no error goes unforeseen, nothing behind our key has a name of its own.
 `FUZZ_SECONDS=300 make fuzz` runs them longer. An input that fails is printed in base64: a line of `tests/fuzz/found.txt` makes it

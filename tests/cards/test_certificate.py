@@ -238,6 +238,22 @@ def test_two_certificates_a_list_and_a_tail_are_unparseable() -> None:
             read_certificate(data)
 
 
+def test_a_certificate_in_indefinite_length_is_unparseable() -> None:
+    """RFC 5280 §4.1: DER; the same certificate with the end of one of its parts, or its own, marked by zeros is not it."""
+    der = leaf()
+    whole = der[4:]
+    size = 4 + int.from_bytes(whole[2:4], "big")
+    fields, rest = whole[4:size], whole[size:]
+    for other in (
+        tlv(0x30, b"\x30\x80" + fields + b"\0\0" + rest),
+        tlv(0x30, tlv(0x30, fields) + b"\x30\x80" + rest[2:15] + b"\0\0" + rest[15:]),
+        b"\x30\x80" + whole + b"\0\0",
+    ):
+        with pytest.raises(Unparseable, match="DER"):
+            read_certificate(other)
+    assert tlv(0x30, tlv(0x30, fields) + rest) == der
+
+
 def test_pem_and_der_are_the_same_certificate() -> None:
     """PEM and DER give the same answer."""
     der = leaf()

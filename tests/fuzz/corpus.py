@@ -10,6 +10,7 @@ from forge import Signing, agreement, auth_enveloped_data, compressed_data, enve
 from throwaway import ENTITY, FIELDS, multipart, pair, part
 
 from cryptography.hazmat.primitives import hashes  # isort: skip
+from fuzz.cardharness import certificates, lists
 from fuzz.harness import CEK, CMS, keys
 
 
@@ -87,6 +88,9 @@ def seeds(target: str) -> list[bytes]:
         ]
     if target == "cms":
         return [bytes([way]) + one for one in structures() for way in (0x80, 0x81, 0x82, 0x83)]
+    if target == "card":
+        ways = (0x00, 0x01, 0x02)
+        return [bytes([way]) + one for one in certificates() for way in ways] + [b"\x40" + one for one in lists()]
     way = (0x81, 0x82, 0x83)
     return [bytes([one]) + mail for mail in mails() for one in way]
 

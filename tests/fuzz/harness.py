@@ -17,6 +17,7 @@ from dcc.smime.limits import Limits
 from dcc.smime.open import open_cms, open_message
 from dcc.smime.verdict import Opened, Problem
 from forge import enveloped_data
+from fuzz.cardharness import one_card
 from throwaway import ENCRYPT, ENTITY, FIELDS, pair, part
 
 LONGEST = 1 << 16  # octets of an input; larger ones are a matter of the tests of limits
@@ -196,7 +197,9 @@ def judge(found: Opened, *, selected: bool = False) -> None:
         found.close()
 
 
-HARNESSES: dict[str, Callable[[bytes], None]] = {"ber": one_ber, "cms": one_cms, "mime": one_mime, "open": one_open}
+HARNESSES: dict[str, Callable[[bytes], None]] = {
+    "ber": one_ber, "cms": one_cms, "mime": one_mime, "open": one_open, "card": one_card,
+}  # fmt: skip
 
 
 def run(target: str, data: bytes) -> None:

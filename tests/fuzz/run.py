@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
-TARGETS = ("ber", "cms", "mime", "open")
+TARGETS = ("ber", "cms", "mime", "open", "card")
 LONGEST = 1 << 15
 
 
 def main() -> int:
     """One target in this process, or all of them in turn."""
     parser = argparse.ArgumentParser(
-        description="Fuzz the S/MIME reader.", epilog="Example: run.py --seconds 7 cms open"
+        description="Fuzz the readers of S/MIME and of cards.", epilog="Example: run.py --seconds 7 cms open"
     )
-    parser.add_argument("targets", nargs="*", help="ber, cms, mime, open; all without")
+    parser.add_argument("targets", nargs="*", help="ber, cms, mime, open, card; all without")
     parser.add_argument("--seconds", type=int, default=7, help="for each target (7)")
     parser.add_argument(
         "--plain", action="store_true", help="mutation without coverage, even where atheris is installed"
@@ -83,7 +83,7 @@ def _plain(target: str, seconds: int) -> int:
 def _with_atheris(target: str, seconds: int, folder: Path) -> None:
     import atheris
 
-    with atheris.instrument_imports(include=["dcc.smime"]):
+    with atheris.instrument_imports(include=["dcc.smime", "dcc.cards"]):
         from fuzz import corpus, harness
 
     seeds = corpus.seeds(target)
