@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dcc.cards.certificate import CardCertificate, read_certificate
 from dcc.cards.crl import CrlStore
@@ -22,6 +22,7 @@ TRUSTED_HASHES = frozenset({"sha256", "sha384", "sha512", "shake256"})  # the la
 RSA_BITS = 2048
 EC_BITS = 256  # ANSSI, RGS annexe B1: curves of at least 256 bits after 2020
 MOST_CACHED = 10_000
+NOTHING, SAME = timedelta(0), timedelta(seconds=1)  # how long one judgement stands for the next
 
 
 def judge(
@@ -159,6 +160,7 @@ class Judge:
         self.trust = trust
         self.crls = crls
         self._paths: dict[str, PathResult] = {}
+        self._recent: dict[tuple[bytes, str], tuple[datetime, int, Judgement]] = {}
         self._lock = threading.Lock()
 
     def __call__(
@@ -185,6 +187,22 @@ class Judge:
         where = self.trust.environment
         question = _Question(self.trust, self.crls, at, purpose, True, where, extra_certificates, beside)
         return _judge(certificate, known, question)
+
+    def recent(self, data: bytes, *, at: datetime, purpose: str) -> Judgement:
+        """The same by the lists alone, where a judgement of the same second and the same lists may stand for it.
+
+        A mail asks the same of each reader's certificates at filing and at sending, one after the other.
+        """
+        key, generation = (data, purpose), self.crls.generation
+        known = self._recent.get(key)
+        if known is not None and known[1] == generation and NOTHING <= at - known[0] < SAME:
+            return known[2]
+        found = self(data, at=at, purpose=purpose)
+        with self._lock:
+            if len(self._recent) >= MOST_CACHED:
+                self._recent.clear()
+            self._recent[key] = (at, generation, found)
+        return found
 
 
 def _in_dates(path: PathResult, at: datetime) -> bool:

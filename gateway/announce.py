@@ -6,7 +6,6 @@ sent, queued for later, failed or uncertain; withheld when the right to receive 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,19 +22,18 @@ from dcc.gateway.metrics import Metrics
 from dcc.gateway.originals import original_of
 from dcc.gateway.outcomes import Done, Outcomes, fix
 from dcc.gateway.relaying import Relay, TryLater
+from dcc.gateway.sealers import Finish, Sealers
 from dcc.gateway.services import Services
 from dcc.gateway.writing import profile_for
 from dcc.mailbox import outbox
 from dcc.mailbox.records import Delivery
 from dcc.mailbox.snapshot import Snapshot
-from dcc.mailbox.spool import fsync_directory
 from dcc.router.compose import Composed, Composer, Composing, NothingToSay
 from dcc.router.composeparts import EncodedDeposits
 from dcc.router.distribute import CardJudge, still_allowed
 from dcc.router.reasons import Reason
 from dcc.smime.errors import SmimeError
-from dcc.smime.seal import Profile, seal
-from dcc.smime.signer import key_signer
+from dcc.smime.seal import Profile
 
 BATCH = 8  # mails claimed at a time: one commit for the claim of a whole deposit's mails
 SWEEP = timedelta(seconds=30)  # how often broken sendings are looked for
@@ -58,8 +56,15 @@ class Announcer:
     """Sends what is due; safe to run in several threads or processes at once."""
 
     def __init__(
-        self, services: Services, relay: Relay, clock: Callable[[], datetime], metrics: Metrics | None = None
+        self,
+        services: Services,
+        relay: Relay,
+        clock: Callable[[], datetime],
+        metrics: Metrics | None = None,
+        *,
+        at_once: int | None = None,
     ) -> None:
+        """`at_once`: mails sealed side by side; None: as many as there are cores."""
         self._services = services
         self._relay = relay
         self._clock = clock
@@ -76,7 +81,7 @@ class Announcer:
             partial(original_of, services),
             settings.ask_receipts,
         )
-        self._signer = key_signer(services.keys.signing)
+        self._sealers = Sealers(services, at_once=at_once, durable_names=not relay.idempotent)
         self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
         self._swept: datetime | None = None
         self._lease = timedelta(seconds=services.settings.relay.lease_seconds)
@@ -94,10 +99,11 @@ class Announcer:
         """Claim due mails and bring each as far as it goes; returns how many were claimed."""
         self._outcomes.write_late()
         now = self._clock()
-        with self._services.database.begin() as conn:
-            if self._swept is None or now - self._swept >= SWEEP:
-                self._swept = now
+        if self._swept is None or now - self._swept >= SWEEP:
+            self._swept = now
+            with self._services.database.begin() as conn:
                 self._outcomes.interrupted(conn, now)
+        with self._services.database.passing() as conn:  # a lease is worth nothing after a power failure
             claimed = outbox.claim_due(
                 conn, now=now, lease=self._lease, limit=limit, owner=self._services.owner
             )  # fmt: skip
@@ -107,10 +113,11 @@ class Announcer:
         settled: list[Done] = []
         try:
             for _, mails in groupby(claimed, key=lambda one: one.message):
-                for delivery, plan in self._plans(list(mails)):
+                planned = [(one, plan, self._begun(one, plan)) for one, plan in self._plans(list(mails))]
+                for delivery, plan, sealed in planned:
                     if self._finishing.is_set():
                         break
-                    done = self._guarded(delivery, plan)
+                    done = self._guarded(delivery, plan, sealed)
                     if done is not None:
                         settled.append(done)
                     waiting.popleft()
@@ -123,7 +130,9 @@ class Announcer:
         """Rights and content of the mails of one message, read in one moment of the store (I4)."""
         judge = cache(self._services.judge_stored(self._clock))
         with self._services.database.read() as conn:
-            composing = self._composer.begin(Snapshot(conn))
+            store = Snapshot(conn)
+            store.expect([one.account for one in mails if one.account is not None])
+            composing = self._composer.begin(store)
             return [(one, self._plan(one, composing, judge)) for one in mails]
 
     def _plan(self, delivery: Delivery, composing: Composing, judge: CardJudge) -> _Plan:
@@ -155,24 +164,30 @@ class Announcer:
             correspondents=self._services.settings.correspondents,
         )  # fmt: skip
 
-    def _guarded(self, delivery: Delivery, plan: _Plan) -> Done | None:
+    def _begun(self, delivery: Delivery, plan: _Plan) -> Finish | None:
+        """The mail being sealed, where words were found for it."""
+        if plan.composed is None:
+            return None
+        return self._sealers.begin(delivery, plan.composed, plan.profile or self._profile)
+
+    def _guarded(self, delivery: Delivery, plan: _Plan, sealed: Finish | None) -> Done | None:
         """A mail that cannot be made is tried again, then failed, visible to the operator (I2)."""
         failure = plan.failure
         if failure is None:
             try:
-                return self._carry_out(delivery, plan)
+                return self._carry_out(delivery, plan, sealed)
             except UNMADE as error:
                 failure = type(error).__name__
         log.error("announce_failed", delivery=delivery.id, error=failure)
         self._outcomes.later(delivery, failure)
         return None
 
-    def _carry_out(self, delivery: Delivery, plan: _Plan) -> Done | None:
-        """Seal and send one mail, or keep it back; what came of it, unless that is recorded already."""
+    def _carry_out(self, delivery: Delivery, plan: _Plan, sealed: Finish | None) -> Done | None:
+        """Send one mail, or keep it back; what came of it, unless that is recorded already."""
         if plan.path is not None:
             return self._send(delivery, plan.path, None)
-        if plan.composed is not None:
-            path = self._write(delivery, plan.composed, plan.profile or self._profile)
+        if plan.composed is not None and sealed is not None:
+            path = sealed()
             checkpoint("after-sealed")
             return self._send(delivery, path, plan.composed.headers.message_id)
         if plan.why is not None and plan.why.outcome == "deferred":
@@ -187,29 +202,6 @@ class Announcer:
             return None
         path = self._services.outbox_directory / delivery.sealed_file
         return path if path.exists() else None
-
-    def _write(self, delivery: Delivery, composed: Composed, profile: Profile) -> Path:
-        """Seal into the outbox folder, durably; the file holds ciphertext or a neutral text only."""
-        directory = self._services.outbox_directory
-        # A worker that was slower than its lease may still be writing: each attempt has a file of its own
-        aside, path = directory / f"{delivery.id}.{delivery.attempts}.part", directory / f"{delivery.id}.eml"
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            with os.fdopen(handle, "wb", 1 << 18) as out:
-                seal(
-                    composed.headers, composed.content, composed.content_headers, signer=self._signer,
-                    recipient=composed.encrypt_to, profile=profile, out=out,
-                    random_bytes=self._services.random_bytes,
-                )  # fmt: skip
-                out.flush()
-                os.fsync(out.fileno())
-            aside.rename(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)  # on a full disk every octet counts
-            raise
-        if not self._relay.idempotent:
-            fsync_directory(directory)  # elsewhere a lost name is harmless: the mail is sealed again
-        return path
 
     def _send(self, delivery: Delivery, path: Path, message_id: str | None) -> Done | None:
         """Before DATA the Message-ID and the beginning are committed, and its outcome at once.

@@ -43,9 +43,9 @@ class Whole:
     announce: Callable[[], int]
 
     @classmethod
-    def of(cls, services: Services) -> Whole:
-        """Put together as `dcc serve` does, without its threads."""
-        announcer = Announcer(services, relay_of(services.settings), clock, Metrics())
+    def of(cls, services: Services, at_once: int | None = None) -> Whole:
+        """Put together as `dcc serve` does, with one thread for each kind of work; `at_once`: mails sealed at a time."""
+        announcer = Announcer(services, relay_of(services.settings), clock, Metrics(), at_once=at_once)
         return cls(services, Intake(services, clock), Pipeline(services, clock).run_once, announcer.run_once)
 
     def receive(self, instance: Instance, raw: bytes) -> str:

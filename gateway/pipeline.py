@@ -49,7 +49,7 @@ class Pipeline:
         services = self._services
         now = self._clock()
         stranded = self._stranded.copy()
-        with services.database.begin() as conn:
+        with services.database.passing() as conn:  # a lease is worth nothing after a power failure
             for one in stranded:
                 messages.defer(conn, one, until=now)
             claimed = messages.claim(
@@ -108,8 +108,8 @@ class Pipeline:
         checkpoint(f"after-{name}")
 
     def _commit(self, progress: Progress, state: MessageState) -> None:
-        """Write how far the message has come, by compare-and-set."""
-        with self._services.database.begin() as conn:
+        """Write how far the message has come, by compare-and-set; after a power failure it is found again."""
+        with self._services.database.passing() as conn:
             moved = messages.advance(
                 conn,
                 progress.message.id,

@@ -53,7 +53,7 @@ class StoredJudge:
     clock: Callable[[], datetime]
 
     def __call__(self, certificate: bytes, purpose: str) -> str:
-        return self.judge(certificate, at=self.clock(), purpose=purpose).verdict.value
+        return self.judge.recent(certificate, at=self.clock(), purpose=purpose).verdict.value
 
 
 @dataclass(slots=True)

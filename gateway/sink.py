@@ -22,19 +22,26 @@ class Sink:
         """Deliver one finished mail; durable when this returns."""
         if "/" in recipient or recipient.startswith(".") or recipient.count("@") != 1:
             return Rejected("553 5.1.3")
-        box = self._directory / recipient
-        for name in ("tmp", "new", "cur"):
-            (box / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-        name = f"{delivery_id}.dcc"
-        if (box / "new" / name).exists() or any(one.startswith(name) for one in os.listdir(box / "cur")):
+        box = self._box(recipient)
+        new, name = box / "new", f"{delivery_id}.dcc"
+        if any(one.startswith(name) for one in os.listdir(box / "cur")):
             return Sent()
         try:
-            os.link(mail, box / "new" / name)  # the finished mail is durable already, and never written again
+            os.link(mail, new / name)  # the finished mail is durable already, and never written again
+        except FileExistsError:
+            return Sent()
         except OSError:
             _copy(mail, box / "tmp" / name)  # another file system, or one without links
-            (box / "tmp" / name).rename(box / "new" / name)
-        fsync_directory(box / "new")
+            (box / "tmp" / name).rename(new / name)
+        fsync_directory(new)
         return Sent()
+
+    def _box(self, recipient: str) -> Path:
+        box = self._directory / recipient
+        if not (box / "cur").is_dir():  # made last
+            for name in ("tmp", "new", "cur"):
+                (box / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return box
 
     def rest(self) -> None:
         """Nothing is kept open."""

@@ -47,8 +47,7 @@ class BlobStore:
         aside = path.with_suffix(".part")
         try:
             if not path.parent.is_dir():
-                path.parent.mkdir(mode=0o700, exist_ok=True)
-                fsync_directory(self._directory)
+                self._make_folders()
             handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb", buffering=0) as file:
                 size, sha256 = _encrypt(chunks, file, AESGCM(key), blob_id)
@@ -62,6 +61,12 @@ class BlobStore:
             aside.unlink(missing_ok=True)  # the source failed: nothing of it stays
             raise
         return BlobRef(blob_id, size, sha256, version, wrapped)
+
+    def _make_folders(self) -> None:
+        """All of them, the first time: one wait for the disk, not one with each new name."""
+        for first in range(256):
+            (self._directory / f"{first:02x}").mkdir(mode=0o700, exist_ok=True)
+        fsync_directory(self._directory)
 
     def open(self, ref: BlobRef) -> BinaryIO:
         """A seekable reader of the clear bytes. Raises FileNotFoundError, KeyMissing; BlobDamaged while reading."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from dcc.mailbox.sqlitedialect import engines
 from dcc.mailbox.turn import Turn
 
 BUSY_SECONDS = 30
+NOT_DURABLE = text("SET LOCAL synchronous_commit TO OFF")
 NO_ROOM_STATES = {"53100"}  # PostgreSQL: disk_full
 FAILURES = (DBAPIError, PoolTimeout, sqlite3.Error)
 REFUSED = (IntegrityError, DataError, ProgrammingError)  # the statement is at fault, not the store
@@ -39,12 +39,10 @@ class Database:
     def __init__(self, url: str) -> None:
         self._url = make_url(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
-        self._engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
+        self._engine, self._reader, self._passing = (
+            engines(url, BUSY_SECONDS) if self.is_sqlite else _postgresql_engines(url)
+        )
         self._turn = Turn(_file_of(self._engine), BUSY_SECONDS) if self.is_sqlite else None
-        self._writer = self._engine.execution_options(dcc_write=True)
-        # PostgreSQL's default shows each statement another moment; one snapshot is what SQLite gives anyway.
-        snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        self._reader = self._engine.execution_options(**snapshot)
 
     @property
     def engine(self) -> Engine:
@@ -59,10 +57,24 @@ class Database:
         values, where a statement is refused (IntegrityError: a unique key exists already).
         """
         try:
-            with nullcontext() if self._turn is None else self._turn.taken(), self._writer.begin() as conn:
+            with nullcontext() if self._turn is None else self._turn.taken(), self._engine.begin() as conn:
                 yield conn
         except FAILURES as error:
             raise mapped(error) from None  # the cause quotes the row: identities (I3)
+
+    @contextmanager
+    def passing(self) -> Iterator[Connection]:
+        """`begin` for what means nothing once the machine has lost its power, as a lease: no wait for the disk.
+
+        It survives the end of the process, and is durable with the next transaction that is. Raises as `begin`.
+        """
+        try:
+            with nullcontext() if self._turn is None else self._turn.taken(), self._passing.begin() as conn:
+                if not self.is_sqlite:
+                    conn.execute(NOT_DURABLE)
+                yield conn
+        except FAILURES as error:
+            raise mapped(error) from None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -100,6 +112,7 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self._engine.dispose()
+        self._passing.dispose()
         if self._turn is not None:
             self._turn.close()
 
@@ -123,46 +136,8 @@ def mapped(error: DBAPIError | PoolTimeout | sqlite3.Error) -> Exception:
     return DatabaseGone(f"database unavailable: {state}")
 
 
-def _sqlite_engine(url: str) -> Engine:
-    # The driver's own transactions are off: with deferred ones, read-then-write fails at once (facts/mail §4).
+def _postgresql_engines(url: str) -> tuple[Engine, Engine, Engine]:
     engine = create_engine(
-        url,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False, "isolation_level": None},
-        pool_size=16,
-        max_overflow=16,
-        hide_parameters=True,
-    )
-    path = _file_of(engine)
-
-    @event.listens_for(engine, "do_connect")
-    def _private(*_args: Any) -> None:
-        # Identities lie in it: nobody else on the machine may read it; the -wal and -shm files take its mode. A file
-        # that exists is never opened here: closing it would drop this process's POSIX locks on it, and another process
-        # that ends would then take the write-ahead log away from under us (sqlite.org, "How To Corrupt", §2.2).
-        if path is not None and path.parent.is_dir() and not path.exists():
-            with suppress(FileExistsError):
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: sqlite3.Connection, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")  # NORMAL loses commits at power failure
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        write = connection.get_execution_options().get("dcc_write", False)
-        # Straight to the driver: through SQLAlchemy it would cost as much as the statements that follow.
-        driver: Any = connection.connection.driver_connection
-        driver.execute("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-def _postgresql_engine(url: str) -> Engine:
-    return create_engine(
         url,
         pool_size=16,
         max_overflow=16,
@@ -170,3 +145,6 @@ def _postgresql_engine(url: str) -> Engine:
         hide_parameters=True,
         connect_args={"connect_timeout": 10},
     )
+    # PostgreSQL's default shows each statement another moment; one snapshot is what SQLite gives anyway.
+    reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return engine, reading, engine

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, literal_column, or_, select, update
 
 from dcc.mailbox.records import ENDS, Message, MessageState, StageTiming
 from dcc.mailbox.rows import insert_new, iso, pack, pairs, storable, strings
@@ -21,7 +21,9 @@ IN_PROGRESS = tuple(state.value for state in MessageState if state not in ENDS)
 _DUE = (
     select(messages.c.id)
     .where(
-        messages.c.state.in_(IN_PROGRESS),
+        messages.c.state.in_(
+            [literal_column(f"'{state}'") for state in IN_PROGRESS]
+        ),  # values would be set in each time
         messages.c.due <= bindparam("at"),
         or_(messages.c.lease_until.is_(None), messages.c.lease_until < bindparam("at")),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +20,7 @@ def add_network(conn: Connection, network: Network) -> None:
 # Asked for every mail: built once, since building a statement costs twice what running it does.
 NETWORK = select(networks).where(networks.c.id == bindparam("wanted"))
 ACCOUNT = select(accounts).where(accounts.c.id == bindparam("wanted"))
+SOME_ACCOUNTS = select(accounts).where(accounts.c.id.in_(bindparam("ids", expanding=True)))
 BY_MAILBOX = select(accounts).where(accounts.c.mailbox == bindparam("wanted"))
 BY_NATIONAL_ID = select(accounts).where(accounts.c.national_id == bindparam("wanted")).order_by(accounts.c.id)
 
@@ -56,6 +58,11 @@ def get_account(conn: Connection, account_id: str) -> Account | None:
     """One account by its id."""
     row = conn.execute(ACCOUNT, {"wanted": account_id}).one_or_none()
     return None if row is None else _account(row)
+
+
+def some_accounts(conn: Connection, ids: Sequence[str]) -> list[Account]:
+    """Those of these accounts that there are, in any order."""
+    return [_account(row) for row in conn.execute(SOME_ACCOUNTS, {"ids": list(ids)})]
 
 
 def by_mailbox(conn: Connection, network: str | None, address: str) -> list[Account]:

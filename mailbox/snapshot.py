@@ -20,6 +20,14 @@ class Snapshot:
         self.conn = conn
         self._kept: dict[tuple[str, Any], Any] = {}
 
+    def expect(self, account_ids: Sequence[str]) -> None:
+        """Read these accounts and what their mail clients can read in one statement each; they are asked for next."""
+        ids = list(dict.fromkeys(account_ids))
+        known = capabilities.some(self.conn, ids)
+        self._kept |= {("account", one): None for one in ids}
+        self._kept |= {("account", one.id): one for one in people.some_accounts(self.conn, ids)}
+        self._kept |= {("capabilities", one): known.get(one, ()) for one in ids}
+
     def account(self, account_id: str) -> Account | None:
         """One account by its id."""
         return self._once("account", account_id, lambda: people.get_account(self.conn, account_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 from cryptography import x509
@@ -220,11 +221,17 @@ def _may_encrypt(account: Account, now: datetime, judge: CardJudge) -> bool:
 
 
 def _in_time(certificate: bytes, now: datetime) -> bool:
+    period = _period(certificate)
+    return period is not None and period[0] <= now.astimezone(UTC) <= period[1]
+
+
+@lru_cache(maxsize=512)  # each reader's certificate comes again with every mail
+def _period(certificate: bytes) -> tuple[datetime, datetime] | None:
     try:
         read = x509.load_der_x509_certificate(certificate)
-        return read.not_valid_before_utc <= now.astimezone(UTC) <= read.not_valid_after_utc
+        return read.not_valid_before_utc, read.not_valid_after_utc
     except ValueError:
-        return False
+        return None
 
 
 def still_allowed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -25,6 +26,7 @@ def read(value: bytes, limits: Limits) -> tuple[str, ...]:
         return ()
 
 
+@lru_cache(maxsize=512)  # each reader's certificate comes again with every mail
 def of_certificate(certificate: bytes, limits: Limits | None = None) -> tuple[str, ...]:
     """Those that a certificate carries (RFC 4262 §2); none when it carries none or cannot be read."""
     try:

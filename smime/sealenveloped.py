@@ -40,6 +40,7 @@ AES256_WRAP = "2.16.840.1.101.3.4.1.45"
 ECDH_SHA256 = "1.3.132.1.11.1"
 ECDH_HKDF_SHA256 = "1.2.840.113549.1.9.16.3.19"
 SHA256 = "2.16.840.1.101.3.4.2.1"
+PIECE = 1 << 17  # octets encrypted at a time into one buffer
 
 
 KEM_KEYS = tuple(one.public for one in algorithms.KEMS.values())
@@ -104,13 +105,13 @@ def _cbc(
     version = VERSIONS.get(infos[_first(infos)], 0)
     yield _heads("1.2.840.113549.1.7.3", infos, algorithm, octets, version, 0)
     context = Cipher(AES(key), CBC(vector)).encryptor()
-    buffer = bytearray((1 << 17) + 32)
+    buffer = bytearray(PIECE + 32)
     seen = 0
     for chunk in chunks:
         seen += len(chunk)
         view = memoryview(chunk)
         while view:
-            part, view = view[: 1 << 17], view[1 << 17 :]
+            part, view = view[:PIECE], view[PIECE:]
             count = context.update_into(part, buffer)
             yield bytes(memoryview(buffer)[:count])
     if seen != size:

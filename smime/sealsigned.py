@@ -99,10 +99,8 @@ class SignedWriter:
         """Octets behind the entity with the longest possible signature; measured once."""
         if self._tail:
             return self._tail
-        longest = self._signed_data(
-            bytes(hashlib.new(self.profile.digest).digest_size), bytes(self.signer.signature_size)
-        )
-        self._tail = len(self._detached_tail(longest))
+        longest = _longest(self._always, self.profile.digest, self.signer.signature_size, len(der.time(self.at)))
+        self._tail = len(self._detached_tail(bytes(longest)))
         return self._tail
 
     def _detached(self, entity: Body) -> Iterator[bytes]:
@@ -111,7 +109,7 @@ class SignedWriter:
         for chunk in body_chunks(entity):
             digest.update(chunk)
             yield chunk
-        tail = self._detached_tail(self._signed_data(digest.digest(), None))
+        tail = self._detached_tail(self._signed_data(digest.digest()))
         # An ECDSA signature may be shorter than announced: the epilogue, which nobody reads, makes up for it.
         yield tail + b" " * (self._tail_size() - len(tail))
 
@@ -174,28 +172,17 @@ class SignedWriter:
 
     # SignedData
 
-    def _signed_data(self, digest: bytes, signature: bytes | None) -> bytes:
-        certificates, infos = self._closing(digest, signature)
-        algorithms = der.set_of(self._always.digest)
-        content = der.sequence(der.integer(1), algorithms, der.sequence(der.oid(DATA)), certificates, infos)
-        return der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, content))
+    def _signed_data(self, digest: bytes) -> bytes:
+        return _signed_data(self._always, self._closing(digest, None)[1])
 
     def _closing(self, digest: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
         """(certificates, signerInfos); signs unless a stand-in signature is given to measure sizes."""
         always = self._always
-        attributes = der.set_of(
-            *always.attributes,
-            der.attribute("1.2.840.113549.1.9.5", der.time(self.at)),
-            der.attribute("1.2.840.113549.1.9.4", der.octets(digest)),
-        )
+        attributes = _attributes(always, der.time(self.at), digest)
         if signature is None:
             signature = self.signer.sign(attributes, self.profile.digest, self.profile.pss)
             self._proof = (attributes, signature)
-        info = der.sequence(
-            der.integer(1), always.identifier, always.digest, b"\xa0" + attributes[1:], always.signature,
-            der.octets(signature),
-        )  # fmt: skip
-        return always.certificates, der.set_of(info)
+        return always.certificates, _signer_infos(always, attributes, signature)
 
     def verify(self) -> None:
         """Check the signature with the certificate's own key. Raises NotVerified."""
@@ -227,6 +214,35 @@ class _Always:
     digest: bytes
     signature: bytes
     attributes: tuple[bytes, ...]  # all but the digest and the time
+
+
+def _attributes(always: _Always, time: bytes, digest: bytes) -> bytes:
+    return der.set_of(
+        *always.attributes,
+        der.attribute("1.2.840.113549.1.9.5", time),
+        der.attribute("1.2.840.113549.1.9.4", der.octets(digest)),
+    )
+
+
+def _signer_infos(always: _Always, attributes: bytes, signature: bytes) -> bytes:
+    info = der.sequence(
+        der.integer(1), always.identifier, always.digest, b"\xa0" + attributes[1:], always.signature,
+        der.octets(signature),
+    )  # fmt: skip
+    return der.set_of(info)
+
+
+def _signed_data(always: _Always, infos: bytes) -> bytes:
+    algorithms = der.set_of(always.digest)
+    content = der.sequence(der.integer(1), algorithms, der.sequence(der.oid(DATA)), always.certificates, infos)
+    return der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, content))
+
+
+@lru_cache(maxsize=64)
+def _longest(always: _Always, digest: str, signature_size: int, time_size: int) -> int:
+    """Octets of a SignedData with the longest possible signature; only the sizes of its parts count."""
+    attributes = _attributes(always, bytes(time_size), bytes(hashlib.new(digest).digest_size))
+    return len(_signed_data(always, _signer_infos(always, attributes, bytes(signature_size))))
 
 
 @lru_cache(maxsize=64)

@@ -6,9 +6,10 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from unittest.mock import patch
@@ -135,11 +136,10 @@ class Recorder:
 @contextmanager
 def failing(database: Database, number: int, *, committed: bool) -> Iterator[None]:
     """The store fails at the `number`th transaction that writes, before it or (`committed`) right after its commit."""
-    begin = database.begin
     passed = count(1)
 
     @contextmanager
-    def broken() -> Iterator[Connection]:
+    def broken(begin: Callable[[], AbstractContextManager[Connection]]) -> Iterator[Connection]:
         mine = next(passed)
         if mine == number and not committed:
             raise DatabaseGone("gone")
@@ -148,5 +148,8 @@ def failing(database: Database, number: int, *, committed: bool) -> Iterator[Non
         if mine == number:
             raise DatabaseGone("gone during the commit")
 
-    with patch.object(database, "begin", broken):
+    with (
+        patch.object(database, "begin", partial(broken, database.begin)),
+        patch.object(database, "passing", partial(broken, database.passing)),
+    ):
         yield

@@ -17,7 +17,7 @@ ONE_AT_A_TIME = 4712  # an arbitrary number: two gateways that start together mi
 def run() -> None:
     """Run the asked migrations in one transaction: all of them, or none."""
     engine: Engine = context.config.attributes["engine"]
-    with engine.connect().execution_options(dcc_write=True) as connection, _without_foreign_keys(connection):
+    with engine.connect() as connection, _without_foreign_keys(connection):
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ONE_AT_A_TIME})
         context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=True)

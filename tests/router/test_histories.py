@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -212,8 +214,8 @@ def test_any_history(kit: Any, people_of: Any, tmp_path: Path, history: list[tup
     copy = tmp_path / "history.sqlite"
     for leftover in tmp_path.glob("history.sqlite*"):
         leftover.unlink()
-    with kit.database.engine.connect() as conn:
-        conn.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    with closing(sqlite3.connect(source)) as outside:  # not inside a transaction
+        outside.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     shutil.copyfile(source, copy)
     database = Database(f"sqlite:///{copy}")
     try:
