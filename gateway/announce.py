@@ -81,7 +81,7 @@ class Announcer:
             partial(original_of, services),
             settings.ask_receipts,
         )
-        self._sealers = Sealers(services, at_once=at_once, durable_names=not relay.idempotent)
+        self._sealers = Sealers(services, at_once=at_once)
         self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
         self._swept: datetime | None = None
         self._lease = timedelta(seconds=services.settings.relay.lease_seconds)

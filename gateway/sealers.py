@@ -13,7 +13,6 @@ from pathlib import Path
 
 from dcc.gateway.services import Services
 from dcc.mailbox.records import Delivery
-from dcc.mailbox.spool import fsync_directory
 from dcc.router.compose import Composed
 from dcc.smime.seal import Profile, seal
 from dcc.smime.signer import key_signer
@@ -26,11 +25,10 @@ Finish = Callable[[], Path]  # waits for the file; raises what sealing it raised
 class Sealers:
     """Writes sealed mails into the outbox folder; shared by the threads that send."""
 
-    def __init__(self, services: Services, *, at_once: int | None = None, durable_names: bool = True) -> None:
-        """`at_once` 1: no other thread; None: one for each core. `durable_names`: a file's name outlives the power."""
+    def __init__(self, services: Services, *, at_once: int | None = None) -> None:
+        """`at_once`: mails sealed at a time; 1: without another thread; None: one for each core."""
         self._services = services
         self._signer = key_signer(services.keys.signing)
-        self._durable_names = durable_names
         count = min(MOST, os.cpu_count() or 1) if at_once is None else at_once
         self._pool = None if count < 2 else ThreadPoolExecutor(count, "seal")
 
@@ -58,6 +56,4 @@ class Sealers:
         except BaseException:
             aside.unlink(missing_ok=True)  # on a full disk every octet counts
             raise
-        if self._durable_names:
-            fsync_directory(directory)  # elsewhere a lost name is harmless: the mail is sealed again
-        return path
+        return path  # a name lost with the power is harmless: the mail is sealed again, with the same Message-ID

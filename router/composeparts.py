@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from dcc.smime.transfer import base64_lines
 from dcc.smime.workfile import WorkFile
 
 KEPT = 4  # deposits whose encoded attachments are kept at hand
+SMALL = 1 << 17  # octets of a part that is held in memory meanwhile
 CHUNK = 57 * 1024  # a multiple of a base64 line, so that no octet is carried over
 
 
@@ -89,39 +91,56 @@ class EncodedDeposits:
     ) -> Enclosed:
         received = _received(documents) if complete else []
         archives = [one for one in received if one.role == "archive"]
-        if len(archives) == 1 and may_pass_on(archives[0], patient, self._open, self._work):
-            parts = [self._stored(file, archives[0], ARCHIVE)]
+        opened = _Opened(self._blobs)
+        if len(archives) == 1 and may_pass_on(archives[0], patient, opened, self._work):
+            parts = [_stored(file, archives[0], ARCHIVE, opened)]
         else:
-            parts = [self._archive(documents, patient, file)]
+            parts = [self._archive(documents, patient, file, opened)]
         beside = [one for one in received if one.role == "attachment"]
-        found = readable(documents, beside, patient, folder, self._open, self._work)
-        parts += [self._copy(file, one) for one in found.files]
+        found = readable(documents, beside, patient, folder, opened, self._work)
+        parts += [_copy(file, one, opened) for one in found.files]
         return Enclosed(tuple(parts), found.readings)
-
-    def _open(self, part: Part) -> BinaryIO:
-        return self._blobs.open(part.blob)
 
     def _work(self) -> WorkFile:
         return WorkFile(self._workdir, self._random)
 
-    def _archive(self, documents: Sequence[Document], patient: Patient, file: WorkFile) -> EncodedPart:
+    def _archive(self, documents: Sequence[Document], patient: Patient, file: WorkFile, opened: _Opened) -> EncodedPart:
         made = self._work()
         try:
-            size = write_archive(documents, patient, self._open, made)
+            size = write_archive(documents, patient, opened, made)
             return _encoded(file, ARCHIVE, MEDIA_TYPE, _chunks(made.view(0, size).read))
         finally:
             made.close()
 
-    def _copy(self, file: WorkFile, copy: Copy) -> EncodedPart:
-        if copy.part is not None:
-            return self._stored(file, copy.part, copy.name)
-        if copy.chunks is None:
-            raise ValueError("a copy without content")
-        return _encoded(file, copy.name, copy.media_type, copy.chunks())
 
-    def _stored(self, file: WorkFile, part: Part, name: str) -> EncodedPart:
-        with self._open(part) as source:
-            return _encoded(file, name, part.media_type, _chunks(source.read))
+class _Opened:
+    """Stored parts while one deposit is enclosed; a small one is looked at several times and decrypted once."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._small: dict[str, bytes] = {}
+
+    def __call__(self, part: Part) -> BinaryIO:
+        """The octets of one part. Raises FileNotFoundError, KeyMissing; BlobDamaged, here or while reading."""
+        if part.size > SMALL:
+            return self._blobs.open(part.blob)
+        known = self._small.get(part.blob.id)
+        if known is None:
+            known = self._small[part.blob.id] = self._blobs.read(part.blob)
+        return io.BytesIO(known)
+
+
+def _copy(file: WorkFile, copy: Copy, opened: _Opened) -> EncodedPart:
+    if copy.part is not None:
+        return _stored(file, copy.part, copy.name, opened)
+    if copy.chunks is None:
+        raise ValueError("a copy without content")
+    return _encoded(file, copy.name, copy.media_type, copy.chunks())
+
+
+def _stored(file: WorkFile, part: Part, name: str, opened: _Opened) -> EncodedPart:
+    with opened(part) as source:
+        return _encoded(file, name, part.media_type, _chunks(source.read))
 
 
 def encoded_part(name: str, media_type: str, data: bytes, random_bytes: Callable[[int], bytes]) -> EncodedPart:
