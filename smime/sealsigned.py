@@ -15,31 +15,26 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from dcc.smime import der
 from dcc.smime.algorithms import HASHES, POST_QUANTUM, PURE
-from dcc.smime.certificates import parts
 from dcc.smime.errors import SmimeError, Unsupported
 from dcc.smime.segments import Body, body_chunks, body_size
+from dcc.smime.signedparts import (
+    DATA,
+    SIGNED_DATA,
+    Always,
+    always_of,
+    attributes_of,
+    longest,
+    signed_data,
+    signer_infos,
+)
 from dcc.smime.signer import Signer
 from dcc.smime.transfer import base64_lines, base64_size, lines_of
 
 if TYPE_CHECKING:
     from dcc.smime.seal import Profile
 
-DATA = "1.2.840.113549.1.7.1"
-SIGNED_DATA = "1.2.840.113549.1.7.2"
-DIGEST_OIDS = {
-    "sha256": "2.16.840.1.101.3.4.2.1", "sha384": "2.16.840.1.101.3.4.2.2", "sha512": "2.16.840.1.101.3.4.2.3",
-}  # fmt: skip
-ECDSA_OIDS = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3", "sha512": "1.2.840.10045.4.3.4"}
 PURE_KEYS = tuple(one.public for one in PURE.values())
 MICALG = {"sha256": "sha-256", "sha384": "sha-384", "sha512": "sha-512"}
-# What we can read, best first (RFC 8551 §2.5.2)
-CAPABILITIES = (
-    "2.16.840.1.101.3.4.1.42",  # AES-256-CBC
-    "2.16.840.1.101.3.4.1.46",  # AES-256-GCM
-    "2.16.840.1.101.3.4.1.22",  # AES-192-CBC
-    "2.16.840.1.101.3.4.1.2",  # AES-128-CBC
-    "2.16.840.1.101.3.4.1.6",  # AES-128-GCM
-)
 
 
 class NotVerified(SmimeError):
@@ -56,13 +51,13 @@ class SignedWriter:
     boundary: str
     _proof: tuple[bytes, bytes] | None = field(default=None, init=False)
     _tail: int = field(default=0, init=False)
-    _always: _Always = field(init=False)
+    _always: Always = field(init=False)
 
     def __post_init__(self) -> None:
         signer, profile = self.signer, self.profile
         if signer.family in POST_QUANTUM and not profile.post_quantum:
             raise Unsupported(f"{signer.family} is behind the switch")
-        self._always = _always(
+        self._always = always_of(
             signer.certificate, signer.chain, signer.family, profile.extra_certificates, profile.digest, profile.pss
         )
 
@@ -99,8 +94,8 @@ class SignedWriter:
         """Octets behind the entity with the longest possible signature; measured once."""
         if self._tail:
             return self._tail
-        longest = _longest(self._always, self.profile.digest, self.signer.signature_size, len(der.time(self.at)))
-        self._tail = len(self._detached_tail(bytes(longest)))
+        most = longest(self._always, self.profile.digest, self.signer.signature_size, len(der.time(self.at)))
+        self._tail = len(self._detached_tail(bytes(most)))
         return self._tail
 
     def _detached(self, entity: Body) -> Iterator[bytes]:
@@ -109,7 +104,7 @@ class SignedWriter:
         for chunk in body_chunks(entity):
             digest.update(chunk)
             yield chunk
-        tail = self._detached_tail(self._signed_data(digest.digest()))
+        tail = self._detached_tail(signed_data(self._always, self._closing(digest.digest(), None)[1]))
         # An ECDSA signature may be shorter than announced: the epilogue, which nobody reads, makes up for it.
         yield tail + b" " * (self._tail_size() - len(tail))
 
@@ -172,17 +167,14 @@ class SignedWriter:
 
     # SignedData
 
-    def _signed_data(self, digest: bytes) -> bytes:
-        return _signed_data(self._always, self._closing(digest, None)[1])
-
     def _closing(self, digest: bytes, signature: bytes | None) -> tuple[bytes, bytes]:
         """(certificates, signerInfos); signs unless a stand-in signature is given to measure sizes."""
         always = self._always
-        attributes = _attributes(always, der.time(self.at), digest)
+        attributes = attributes_of(always, der.time(self.at), digest)
         if signature is None:
             signature = self.signer.sign(attributes, self.profile.digest, self.profile.pss)
             self._proof = (attributes, signature)
-        return always.certificates, _signer_infos(always, attributes, signature)
+        return always.certificates, signer_infos(always, attributes, signature)
 
     def verify(self) -> None:
         """Check the signature with the certificate's own key. Raises NotVerified."""
@@ -205,90 +197,6 @@ class SignedWriter:
             raise NotVerified("the key does not belong to the certificate") from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Always:
-    """What every SignedData of one signer and profile holds, in DER."""
-
-    certificates: bytes
-    identifier: bytes
-    digest: bytes
-    signature: bytes
-    attributes: tuple[bytes, ...]  # all but the digest and the time
-
-
-def _attributes(always: _Always, time: bytes, digest: bytes) -> bytes:
-    return der.set_of(
-        *always.attributes,
-        der.attribute("1.2.840.113549.1.9.5", time),
-        der.attribute("1.2.840.113549.1.9.4", der.octets(digest)),
-    )
-
-
-def _signer_infos(always: _Always, attributes: bytes, signature: bytes) -> bytes:
-    info = der.sequence(
-        der.integer(1), always.identifier, always.digest, b"\xa0" + attributes[1:], always.signature,
-        der.octets(signature),
-    )  # fmt: skip
-    return der.set_of(info)
-
-
-def _signed_data(always: _Always, infos: bytes) -> bytes:
-    algorithms = der.set_of(always.digest)
-    content = der.sequence(der.integer(1), algorithms, der.sequence(der.oid(DATA)), always.certificates, infos)
-    return der.sequence(der.oid(SIGNED_DATA), der.tlv(0xA0, content))
-
-
-@lru_cache(maxsize=64)
-def _longest(always: _Always, digest: str, signature_size: int, time_size: int) -> int:
-    """Octets of a SignedData with the longest possible signature; only the sizes of its parts count."""
-    attributes = _attributes(always, bytes(time_size), bytes(hashlib.new(digest).digest_size))
-    return len(_signed_data(always, _signer_infos(always, attributes, bytes(signature_size))))
-
-
-@lru_cache(maxsize=64)
-def _always(
-    certificate: bytes, chain: tuple[bytes, ...], family: str, extra: tuple[bytes, ...], digest: str, pss: bool
-) -> _Always:
-    others = [one for one in (*chain, *extra) if not _self_signed(one)]  # never the root
-    attributes = [
-        der.attribute("1.2.840.113549.1.9.3", der.oid(DATA)),
-        der.attribute("1.2.840.113549.1.9.15", der.sequence(*(der.algorithm(one) for one in CAPABILITIES))),
-        # signingCertificateV2 (RFC 5035 §3); SHA-256 is its default
-        der.attribute(
-            "1.2.840.113549.1.9.16.2.47",
-            der.sequence(der.sequence(der.sequence(der.octets(hashlib.sha256(certificate).digest())))),
-        ),
-    ]
-    if extra:
-        theirs = parts(extra[0])
-        preference = der.tlv(0xA0, theirs.issuer, der.integer(theirs.serial))
-        attributes.append(der.attribute("1.2.840.113549.1.9.16.2.11", preference))  # RFC 8551 §2.5.3
-    mine = parts(certificate)
-    return _Always(
-        certificates=der.tlv(0xA0, *sorted({certificate, *others})),
-        identifier=der.sequence(mine.issuer, der.integer(mine.serial)),
-        digest=der.algorithm(DIGEST_OIDS[digest]),
-        signature=_signature_algorithm(family, digest, pss),
-        attributes=tuple(attributes),
-    )
-
-
-def _signature_algorithm(family: str, digest: str, pss: bool) -> bytes:
-    name = DIGEST_OIDS[digest]
-    if family == "ecdsa":
-        return der.algorithm(ECDSA_OIDS[digest])
-    if family in PURE:
-        if digest not in PURE[family].digests:
-            raise Unsupported(f"{family} with {digest} (RFC 8419 §3.1, RFC 9882 §3.3)")
-        return der.algorithm(PURE[family].identifier)
-    if pss:
-        salt = hashlib.new(digest).digest_size
-        mask = der.algorithm("1.2.840.113549.1.1.8", der.algorithm(name))
-        chosen = (der.tlv(0xA0, der.algorithm(name)), der.tlv(0xA1, mask), der.tlv(0xA2, der.integer(salt)))
-        return der.algorithm("1.2.840.113549.1.1.10", der.sequence(*chosen))
-    return der.algorithm("1.2.840.113549.1.1.1", der.NULL)
-
-
 _OPAQUE_HEAD = (
     b'Content-Type: application/pkcs7-mime; smime-type=signed-data; name="smime.p7m"\r\n'
     b"Content-Transfer-Encoding: base64\r\n"
@@ -307,8 +215,3 @@ def _public_key(certificate: bytes) -> object:
     if not (usage.digital_signature or usage.content_commitment):
         raise NotVerified("the signer's certificate is not made for signatures")
     return loaded.public_key()
-
-
-def _self_signed(certificate: bytes) -> bool:
-    mine = parts(certificate)
-    return mine.issuer == mine.subject
