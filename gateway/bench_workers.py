@@ -1,4 +1,7 @@
-"""The same pipeline at 1, 2 and 4 workers: processes on one instance, working until nothing is left."""
+"""The same pipeline at 1, 2 and 4 workers: processes on one instance, working until nothing is left.
+
+The S/MIME engine is measured alone too, each process on its own mails: what is missing to it is the shared store's.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from dcc.gateway import bench_deposit
+from dcc.gateway.bench_material import mail, material
+from dcc.gateway.bench_smime import Smime
 from dcc.gateway.bench_whole import Whole
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 
 WORKERS = (1, 2, 4)
+ENGINE = "engine"
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many messages a second so many workers finish, mails to the readers included."""
+    """How many messages a second so many workers finish, mails to the readers included. `part`: gateway or engine."""
 
+    part: str
     workers: int
     size: int
     messages_per_second: float
@@ -38,14 +45,23 @@ def rows(folder: Path, size: int, count: int) -> list[dict[str, Any]]:
             whole = Whole.of(services)
             for _ in range(count):
                 whole.receive(instance, bench_deposit.deposit(instance, size))
-        rate = count / _drain(instance.directory, workers)
-        found.append(Rate(workers, size, rate, rate / found[0].messages_per_second if found else 1.0))
-    return [asdict(one) for one in found]
+        rate = count / _together([str(instance.directory)], workers)
+        found.append(Rate("gateway", workers, size, rate, rate / found[0].messages_per_second if found else 1.0))
+    return [asdict(one) for one in [*found, *_engine_rates(size, count)]]
 
 
-def _drain(directory: Path, workers: int) -> float:
+def _engine_rates(size: int, count: int) -> list[Rate]:
+    """Each number of processes, `count` mails for each of them."""
+    found: list[Rate] = []
+    for workers in WORKERS:
+        rate = workers * count / _together([ENGINE, str(size), str(count)], workers)
+        found.append(Rate("engine", workers, size, rate, rate / found[0].messages_per_second if found else 1.0))
+    return found
+
+
+def _together(arguments: list[str], workers: int) -> float:
     """Seconds from the common start until the last worker finds nothing more."""
-    command = [sys.executable, "-m", "dcc.gateway.bench_workers", str(directory)]
+    command = [sys.executable, "-m", "dcc.gateway.bench_workers", *arguments]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - this very module
         for _ in range(workers)
@@ -69,19 +85,37 @@ def _drain(directory: Path, workers: int) -> float:
 def _work(directory: Path) -> None:
     with open_services(load_settings(directory / "dcc.toml")) as services:
         whole = Whole.of(services, at_once=1)  # a worker is one thread here: what is measured is many of them
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        sys.stdin.readline()
+        _ready()
         idle = 0
         while idle < 2:  # a mail may be queued by another worker between the two looks
             done = whole.work() + whole.announce()
             idle = 0 if done else idle + 1
 
 
+def _engine(size: int, count: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        keys = material()
+        one = Smime(keys, mail(keys, "engine", size), Path(name))
+        one.run()
+        _ready()
+        for _ in range(count):
+            one.run()
+        one.close()
+
+
+def _ready() -> None:
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
 def main(arguments: list[str]) -> None:
-    """`DIR`: be one worker on this instance. `SIZE COUNT`: measure, print JSON."""
+    """`DIR`: be one worker on this instance. `engine SIZE COUNT`: be one engine. `SIZE COUNT`: measure, print JSON."""
     if len(arguments) == 1:
         _work(Path(arguments[0]))
+        return
+    if arguments[0] == ENGINE:
+        _engine(int(arguments[1]), int(arguments[2]))
         return
     with tempfile.TemporaryDirectory() as name:
         sys.stdout.write(json.dumps(rows(Path(name), int(arguments[0]), int(arguments[1]))) + "\n")
