@@ -29,7 +29,7 @@ from dcc.smime.tokenkey import TokenAway, TokenRsaKey
 from inprocess import Rooms
 from softhsm import GATEWAY_PIN, MODULE, HsmToken
 from terminal import dcc
-from throwaway import PASSWORD, p12
+from throwaway import ENCRYPT, PASSWORD, opened, p12, pair, sealed
 from workedinstance import SECONDS, deposit
 
 SIGNING, DECRYPTION = 'signing = "keys/signature.p12"\n', 'decryption = ["keys/dechiffrement.p12"]\n'
@@ -119,6 +119,31 @@ def test_the_main_job_with_the_keys_in_a_token(made: Path, tmp_path: Path, new_k
     assert len({one["sha256"] for one in keys}) == 3
     assert dcc("audit", "verify", "-c", config).code == 0
     assert GATEWAY_PIN.encode() not in (directory / "run" / "journal.log").read_bytes()
+
+
+@pytest.mark.peer("softhsm")
+def test_an_elliptic_curve_key_in_a_token(instance: Path) -> None:
+    """The gateway opens with an EC key of the token; one that is not its certificate's is found by check-config."""
+    config = instance / "dcc.toml"
+    token = HsmToken.make("passerelle-courbe")
+    good, other = pair("p256", ENCRYPT, "passerelle"), pair("p256", ENCRYPT, "stranger")
+    token.put("bonne", good)
+    token.put("fausse", KeyPair(good.certificate, other.key))
+    (instance / "keys" / "pin").write_text(GATEWAY_PIN + "\n", encoding="ascii")
+    text = config.read_text(encoding="utf-8").replace(
+        SIGNING, SIGNING + f'pkcs11_module = "{MODULE}"\ntoken = "passerelle-courbe"\npin_file = "keys/pin"\n'
+    )  # fmt: skip
+    config.write_text(text.replace(DECRYPTION, 'decryption_labels = ["bonne"]\n' + DECRYPTION), encoding="utf-8")
+    told = dcc("check-config", "-c", config, "--json")
+    assert told.code == 0, told.json
+    assert [one["in_token"] for one in dcc("key", "list", "-c", config, "--json").json["keys"]] == [False, True, False]
+    mail, _ = sealed(recipient=good.certificate)
+    with open_services(load_settings(config)) as services:
+        assert opened(mail, *services.keys.decryption).intact
+    config.write_text(text.replace(DECRYPTION, 'decryption_labels = ["fausse"]\n' + DECRYPTION), encoding="utf-8")
+    told = dcc("check-config", "-c", config, "--json")
+    assert told.code == 78
+    assert any("n'est pas celle de son certificat" in one for one in told.json["problems"])
 
 
 class Away:
