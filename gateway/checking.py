@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from dcc.cards import nomenclature
 from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
@@ -46,6 +47,8 @@ def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]
     """(what prevents the gateway from working, what somebody should look at soon)."""
     problems: list[str] = []
     warnings: list[str] = []
+    if nomenclature.PROBLEM is not None:
+        warnings.append(nomenclature.PROBLEM)
     _folders(settings, problems)
     _keys(settings, now, problems, warnings)
     _trust(settings, now, problems, warnings)
