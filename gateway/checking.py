@@ -109,6 +109,8 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
             continue
         if read.usage is not usage:
             problems.append(f"{name} : le certificat a l'usage {read.usage}, il faut {usage}")
+        if read.environment == "test" and settings.gateway.environment == "production":
+            warnings.append(f"{name} : c'est un certificat de test, et l'instance est de production")
         if now > read.not_after:
             problems.append(f"{name} : le certificat est périmé depuis le {read.not_after:%d/%m/%Y}")
         elif now < read.not_before:

@@ -52,7 +52,11 @@ def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
         common.print_json({"keys": rows, "key_encryption_key_version": version})
         return
     for row in rows:
-        typer.echo(f"{row['use']:<11} {row['usage']:<16} jusqu'au {row['not_after']}  {', '.join(row['addresses'])}")
+        place = "jeton  " if row["in_token"] else "fichier"
+        typer.echo(
+            f"{row['use']:<11} {row['usage']:<16} {place}  jusqu'au {row['not_after']} ({row['days_left']} j)"
+            f"  {row['sha256'][:16]}  {', '.join(row['addresses'])}"
+        )
     typer.echo(f"clé de chiffrement des documents : version {version}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from dcc.smime.tokenkey import TokenAway, TokenRsaKey
 from inprocess import Rooms
 from softhsm import GATEWAY_PIN, MODULE, HsmToken
 from terminal import dcc
-from throwaway import ENCRYPT, PASSWORD, opened, p12, pair, sealed
+from throwaway import ENCRYPT, PASSWORD, opened, p12, pair, pem, root, sealed
 from workedinstance import SECONDS, deposit
 
 SIGNING, DECRYPTION = 'signing = "keys/signature.p12"\n', 'decryption = ["keys/dechiffrement.p12"]\n'
@@ -191,6 +192,22 @@ def test_import_a_decryption_key(instance: Path, new_key: tuple[Path, Path], ren
     again = dcc("key", "import", new_key[0], *options)
     assert (again.code, again.out) == (1, "")
     assert "existe déjà" in again.err
+
+
+def test_a_test_key_in_production(instance: Path, new_key: tuple[Path, Path]) -> None:
+    """A certificate of a test authority is taken with a warning where the instance is in production."""
+    config = instance / "dcc.toml"
+    text = config.read_text(encoding="utf-8")
+    (instance / "root.pem").write_bytes(pem(root()))
+    text = re.sub(r"(?m)^certificates = .*$", 'certificates = ["root.pem"]', text)
+    config.write_text(text.replace('environment = "test"', 'environment = "production"'), encoding="utf-8")
+    done = dcc(
+        "key", "import", new_key[0], "-c", config, "--use", "decryption", "--password-file", new_key[1], "--json"
+    )
+    assert done.code == 0, done.err
+    assert "à surveiller : c'est un certificat de test" in done.err
+    told = dcc("check-config", "-c", config, "--json").json["warnings"]
+    assert any(one.startswith("keys.decryption : c'est un certificat de test") for one in told)
 
 
 @pytest.mark.parametrize(
