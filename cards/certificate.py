@@ -19,6 +19,7 @@ from dcc.cards.usage import Usage, usage_of
 
 HIGHEST_SIZE = 64 << 10
 EC_BITS = {66: 521}  # the one named curve whose size is not whole octets
+BY_NAME = "dn:"
 UPN = "1.3.6.1.4.1.311.20.2.3"
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
 
@@ -47,6 +48,7 @@ class CardCertificate:
     upn: str | None
     addresses: tuple[str, ...]
     crl_urls: tuple[str, ...]
+    crl_points: tuple[str, ...]  # the names of the distribution points that a list may be limited to
     ocsp_urls: tuple[str, ...]
     key_identifier: bytes | None
     authority_key_identifier: bytes | None
@@ -122,7 +124,8 @@ def _read(der: bytes, parsed: asn1.Certificate) -> CardCertificate:
         usage=usage, environment="test" if test else "production", product=product, test_authority=authority,
         not_before=_time(tbs["validity"]["not_before"]), not_after=_time(tbs["validity"]["not_after"]),
         key_type=_key_type(key), key_bits=_key_bits(key), signature_hash=_hash(parsed), policies=_policies(parsed),
-        upn=upn, addresses=emails, crl_urls=_crl_urls(parsed), ocsp_urls=tuple(parsed.ocsp_urls),
+        upn=upn, addresses=emails, crl_urls=_crl_urls(parsed), crl_points=_crl_points(parsed),
+        ocsp_urls=tuple(parsed.ocsp_urls),
         key_identifier=parsed.key_identifier, authority_key_identifier=parsed.authority_key_identifier,
         holder=None if usage is Usage.CA else holder_of(subject, raw, test=test), self_issued=bool(parsed.self_issued),
     )  # fmt: skip
@@ -168,13 +171,37 @@ def _policies(parsed: asn1.Certificate) -> tuple[str, ...]:
 
 
 def _crl_urls(parsed: asn1.Certificate) -> tuple[str, ...]:
-    urls = []
-    for point in parsed.crl_distribution_points:
-        name = point["distribution_point"]
-        for general in name.chosen if name.name == "full_name" else ():
+    names = (one for point in parsed.crl_distribution_points for one in point_names(point["distribution_point"]))
+    return tuple(one for one in names if not one.startswith(BY_NAME))
+
+
+def _crl_points(parsed: asn1.Certificate) -> tuple[str, ...]:
+    """RFC 5280 §6.3.3 (b) (2) (i): of points for all reasons, whose list the authority itself signs."""
+    issuer = parsed.issuer.chosen
+    return tuple(
+        one
+        for point in parsed.crl_distribution_points_value or ()
+        if point["crl_issuer"].native is None and point["reasons"].native is None
+        for one in point_names(point["distribution_point"], issuer)
+    )
+
+
+def point_names(name: Any, issuer: Any = None) -> list[str]:
+    """The names of a distribution point: addresses as they are; directory names as `BY_NAME` and their DER in hex.
+
+    One that is relative counts from `issuer`, the list's (RFC 5280 §4.2.1.13).
+    """
+    if name.name == "full_name":
+        found = []
+        for general in name.chosen:
             if general.name == "uniform_resource_identifier":
-                urls.append(bytes(general.chosen.contents).decode("latin-1"))
-    return tuple(urls)
+                found.append(bytes(general.chosen.contents).decode("latin-1"))
+            elif general.name == "directory_name":
+                found.append(BY_NAME + general.chosen.untag().dump().hex())
+        return found
+    if name.name != "name_relative_to_crl_issuer" or issuer is None:
+        return []
+    return [BY_NAME + asn1.RDNSequence([*issuer, name.chosen.untag()]).dump().hex()]
 
 
 def _key_type(key: Any) -> str:

@@ -19,6 +19,7 @@ from asn1crypto import crl as asn1
 from cryptography import x509
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
+from dcc.cards.certificate import point_names
 from dcc.cards.errors import CrlUnreadable
 
 WIDTH = 20  # RFC 5280 §4.1.2.2: serial numbers of at most 20 octets
@@ -32,7 +33,7 @@ REASONS = {
     x509.ReasonFlags.certificate_hold: HOLD,
     x509.ReasonFlags.remove_from_crl: REMOVE_FROM_CRL,
 }
-FORMAT = 2
+FORMAT = 3
 BROKEN = (
     ValueError, TypeError, OverflowError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion,
 )  # fmt: skip
@@ -103,7 +104,7 @@ def index_crl(der: bytes, cache: Path | None) -> IndexedCrl:
             return IndexedCrl(known[0], known[1], der)
     try:
         parsed = x509.load_der_x509_crl(der)
-        info = _info(parsed, digest, issuer_of(der))
+        info = _info(parsed, digest, der)
         records = b"".join(sorted(_records(parsed)))
     except BROKEN as error:
         raise CrlUnreadable("ce n'est pas une CRL lisible") from error
@@ -129,7 +130,7 @@ def issuer_of(der: bytes) -> bytes:
     return bytes(listed["tbs_cert_list"]["issuer"].dump())
 
 
-def _info(parsed: x509.CertificateRevocationList, digest: str, issuer: bytes) -> CrlInfo:
+def _info(parsed: x509.CertificateRevocationList, digest: str, der: bytes) -> CrlInfo:
     number = base = key = None
     scope, unknown = "all", False
     points: tuple[str, ...] = ()
@@ -142,20 +143,26 @@ def _info(parsed: x509.CertificateRevocationList, digest: str, issuer: bytes) ->
         elif isinstance(value, x509.AuthorityKeyIdentifier):
             key = None if value.key_identifier is None else value.key_identifier.hex()
         elif isinstance(value, x509.IssuingDistributionPoint):
-            scope, points = _scope(value)
+            scope, points = _scope(value, der)
         elif extension.critical and extension.oid != ExtensionOID.FRESHEST_CRL:
             unknown = True  # RFC 5280 §5.2: listed still counts, absent proves nothing
     return CrlInfo(
-        digest, issuer.hex(), key, number, base, parsed.last_update_utc, parsed.next_update_utc, len(parsed),
+        digest, issuer_of(der).hex(), key, number, base, parsed.last_update_utc, parsed.next_update_utc, len(parsed),
         "partial" if unknown else scope, points,
     )  # fmt: skip
 
 
-def _scope(point: x509.IssuingDistributionPoint) -> tuple[str, tuple[str, ...]]:
+def _scope(point: x509.IssuingDistributionPoint, der: bytes) -> tuple[str, tuple[str, ...]]:
     """RFC 5280 §6.3.3 (b) (2): which certificates the list speaks of."""
-    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs or point.relative_name:
+    if point.indirect_crl or point.only_some_reasons or point.only_contains_attribute_certs:
         return "partial", ()
-    points = tuple(str(name.value) for name in point.full_name or ())
+    points: tuple[str, ...] = ()
+    if point.full_name or point.relative_name:
+        listed: Any = asn1.CertificateList.load(der)
+        own = listed.issuing_distribution_point_value
+        points = tuple(point_names(own["distribution_point"], listed.issuer.chosen))
+        if not points:
+            return "partial", ()  # a kind of name that is not compared
     if point.only_contains_user_certs:
         return "users", points
     return ("authorities" if point.only_contains_ca_certs else "all"), points

@@ -106,7 +106,7 @@ def standing(scope: Scope, certificate: CardCertificate, at: datetime) -> tuple[
     authority = certificate.usage is Usage.CA
     if info.scope not in {"all", "authorities" if authority else "users"}:
         return Standing.PARTIAL, scope
-    if info.points and not set(info.points) & set(certificate.crl_urls):
+    if info.points and not set(info.points) & set(certificate.crl_points):
         return Standing.PARTIAL, scope  # RFC 5280 §6.3.3 (b) (2) (i): the list of another distribution point
     ends = [one.info.next_update for one in (scope.base, *scope.deltas)]
     # Base and changes are complete together up to the newest; each says until when (facts: cards §6)

@@ -64,6 +64,11 @@ def holder_of(subject: list[tuple[str, str]], extensions: Mapping[str, bytes], *
     )
 
 
+def specialty_labels(holder: Holder) -> tuple[str, ...]:
+    """Specialties in words; the code itself where the table does not have it."""
+    return tuple(nomenclature.label("R01", code) or code for code in holder.specialties)
+
+
 def counts(found: Identifier, *, test: bool) -> bool:
     """A false check digit in a certificate is an error; letters stand for digits in test only (facts: cards §5)."""
     return found.valid and (test or found.reason != TEST_ONLY)

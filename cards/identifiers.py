@@ -13,9 +13,19 @@ PERSON_KINDS = {
 STRUCTURE_KINDS = {
     "0": "cabinet ADELI", "1": "FINESS", "2": "SIREN", "3": "SIRET", "4": "cabinet RPPS", "40": "structure nationale",
 }  # fmt: skip
+# The OID is part of the identifier: production and test never mix (facts: cards §5)
+INS_DOMAINS = {
+    "1.2.250.1.213.1.4.8": ("NIR", "production"), "1.2.250.1.213.1.4.9": ("NIA", "production"),
+    "1.2.250.1.213.1.4.10": ("NIR de test", "test"), "1.2.250.1.213.1.4.11": ("NIR de démonstration", "test"),
+    "1.2.250.1.213.1.4.2": ("INS-C", "historic"),
+}  # fmt: skip
+_WITH_OID = re.compile(
+    r"([0-9AB ]+?)(?:\^\^\^&([0-9.]+)&ISO(?:\^[A-Z]*)?|(?:[ /]+|\^)(?:urn:oid:)?([0-9]+(?:\.[0-9]+)+))"
+)
 CHECK = "clé de contrôle fausse"
 FORM = "forme incorrecte"
 TEST_ONLY = "identifiant de test : forme seule vérifiée"
+INS_C = "INS-C, historique : forme seule vérifiée"
 CORSICA = "Corse : clé de contrôle non vérifiée"
 NOT_AN_ADDRESS = "jamais une adresse électronique"
 
@@ -142,8 +152,24 @@ def nia(value: str) -> Identifier:
 
 
 def ins(value: str) -> Identifier:
-    """Matricule INS: a NIR or a NIA with its key; the OID that tells which is apart."""
-    return nir(value, "ins")
+    """Matricule INS: a NIR or a NIA with its key, and the OID that tells which, where it is given.
+
+    `279035121518989 1.2.250.1.213.1.4.8`, with a slash between them, or the HL7 CX that documents carry.
+    """
+    found = _WITH_OID.fullmatch(value.upper().replace("URN:OID:", "urn:oid:"))
+    if found is None:
+        return nir(value, "ins")
+    oid = found[2] or found[3]
+    if oid not in INS_DOMAINS:
+        return Identifier("ins", value, False, None, {"oid": oid}, "OID qui n'est pas celui d'une INS")
+    label, world = INS_DOMAINS[oid]
+    told = {"oid": oid, "label": label, "range": world}
+    if world == "historic":
+        compact = found[1].replace(" ", "")
+        good = compact.isdigit()
+        return Identifier("ins", value, good, compact if good else None, told, INS_C if good else FORM)
+    judged = nir(found[1], "ins")
+    return Identifier("ins", value, judged.valid, judged.formatted, {**judged.parts, **told}, judged.reason)
 
 
 def idnps(value: str) -> Identifier:

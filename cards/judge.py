@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from dcc.cards.certificate import CardCertificate, read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
+from dcc.cards.holder import specialty_labels
 from dcc.cards.identifiers import TEST_ONLY, idnps
 from dcc.cards.nomenclature import TEST_BIT
 from dcc.cards.opposition import LISTS_ALONE, Beside, listed_anyway, revocation, same_card
@@ -148,6 +149,8 @@ def _profile(certificate: CardCertificate) -> Evidence:
     """Recorded, not required: several policy identifiers of production are unconfirmed (facts: cards §1.3)."""
     details = {"policies": " ".join(certificate.policies), "crl_locations": " ".join(certificate.crl_urls)}
     holder = certificate.holder
+    if holder is not None and holder.specialties:
+        details["specialties"] = ", ".join(specialty_labels(holder))
     if holder is not None and holder.kind == "person" and holder.idnps is None:
         details["identifier"] = idnps(holder.common_name or "").reason or TEST_ONLY
     return Evidence("profile", None, "politiques et lieux de publication relevés", details)

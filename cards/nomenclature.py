@@ -7,11 +7,10 @@ A code that is no longer published stays, withdrawn: old cards carry it (facts/c
 from __future__ import annotations
 
 import json
-import re
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 DATA = Path(__file__).with_name("nomenclatures.json")
 CARD_TYPES = {0: "CPS", 1: "CPF", 2: "CPE", 3: "CPA"}
@@ -21,9 +20,7 @@ EXTENSION_CARD_TYPE = "1.2.250.1.71.1.2.2"
 EXTENSION_CARD_NUMBER = "1.2.250.1.71.1.2.3"
 EXTENSION_PROFESSION = "1.2.250.1.71.1.2.7"
 EXTENSION_SPECIALTIES = "1.2.250.1.71.4.2.5"
-_TABLE = re.compile(r"(?:TRE_)?([GR][0-9]{2,3})(?![0-9])")
-_CODE = re.compile(r"[A-Za-z0-9_-]{1,20}")
-LABEL = 300  # characters; more is not a label
+OWN_DATA = "DCC_NOMENCLATURES"  # a file written by `dcc nomenclature update --to`, used instead of what is shipped
 
 
 class NotANomenclature(Exception):
@@ -41,6 +38,9 @@ class Table:
     complete: bool
     codes: Mapping[str, str]
     withdrawn: frozenset[str] = frozenset()
+    oid: str | None = None
+    published: str | None = None  # the day of the publication that it was taken from or compared with
+    licence: str | None = None  # as the publication states it; None: it states none
 
 
 def load(path: Path = DATA) -> dict[str, Table]:
@@ -50,7 +50,7 @@ def load(path: Path = DATA) -> dict[str, Table]:
         return {
             name: Table(
                 name, one["label"], one["source"], one["version"], one["complete"], one["codes"],
-                frozenset(one["withdrawn"]),
+                frozenset(one["withdrawn"]), one.get("oid"), one.get("published"), one.get("licence"),
             )
             for name, one in told.items()
         }  # fmt: skip
@@ -62,62 +62,13 @@ def text_of(tables: Mapping[str, Table]) -> str:
     """What `load` reads."""
     told = {
         name: {
-            "label": one.label, "source": one.source, "version": one.version, "complete": one.complete,
+            "label": one.label, "oid": one.oid, "source": one.source, "version": one.version,
+            "published": one.published, "licence": one.licence, "complete": one.complete,
             "codes": dict(one.codes), "withdrawn": sorted(one.withdrawn),
         }
         for name, one in sorted(tables.items())
     }  # fmt: skip
     return json.dumps(told, ensure_ascii=False, indent=1) + "\n"
-
-
-def published(data: bytes) -> dict[str, Table]:
-    """The tables of a published file: a FHIR CodeSystem TRE_…, or a dictionary of tables. Raises NotANomenclature."""
-    try:
-        told = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise NotANomenclature("le fichier n'est pas du JSON") from error
-    if not isinstance(told, dict):
-        raise NotANomenclature("le fichier n'est ni un CodeSystem ni un dictionnaire de tables")
-    if "resourceType" in told:
-        return _code_system(told)
-    tables = {}
-    for key, one in told.items():
-        found = _TABLE.fullmatch(key)
-        if found is None or not isinstance(one, dict) or not isinstance(one.get("rows"), list):
-            raise NotANomenclature(f"la table {key[:20]!r} n'a pas la forme attendue")
-        if found[1] != "G999":  # it describes the dictionary itself
-            codes = _codes(one["rows"], "label")
-            tables[found[1]] = Table(found[1], str(one.get("label", found[1])), "ANS, dictionnaire", None, True, codes)
-    return tables
-
-
-def _code_system(told: dict[str, Any]) -> dict[str, Table]:
-    if told["resourceType"] != "CodeSystem" or not isinstance(told.get("concept"), list):
-        raise NotANomenclature("la ressource FHIR n'est pas un CodeSystem avec ses concepts")
-    named = next((found for key in ("id", "name") if (found := _TABLE.match(str(told.get(key, ""))))), None)
-    if named is None:
-        raise NotANomenclature("le CodeSystem n'est pas une table TRE_G… ou TRE_R…")
-    version = told.get("version")
-    complete = told.get("content", "complete") == "complete"
-    return {
-        named[1]: Table(
-            named[1], str(told.get("title") or told.get("name") or named[1])[:LABEL], f"ANS, {told.get('id', named[0])}",
-            None if version is None else str(version), complete, _codes(told["concept"], "display"),
-        )
-    }  # fmt: skip
-
-
-def _codes(rows: list[Any], label: str) -> dict[str, str]:
-    codes = {}
-    for row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("code"), str) or not isinstance(row.get(label), str):
-            raise NotANomenclature("un concept n'a pas de code ou pas de libellé")
-        if _CODE.fullmatch(row["code"]) is None or not 0 < len(row[label]) <= LABEL:
-            raise NotANomenclature(f"le code {row['code'][:20]!r} ou son libellé n'est pas plausible")
-        codes[row["code"]] = row[label]
-    if not codes:
-        raise NotANomenclature("la table est vide")
-    return codes
 
 
 def updated(held: Table | None, new: Table) -> Table:
@@ -126,9 +77,34 @@ def updated(held: Table | None, new: Table) -> Table:
         return new
     gone = {code: label for code, label in held.codes.items() if code not in new.codes}
     if not new.complete:
-        return replace(held, codes={**held.codes, **new.codes}, source=new.source, version=new.version)
-    return replace(new, codes={**new.codes, **gone}, withdrawn=frozenset(gone))
+        ended = (held.withdrawn - set(new.codes)) | new.withdrawn
+        return replace(held, codes={**held.codes, **new.codes}, withdrawn=ended, source=new.source, version=new.version)
+    return replace(new, codes={**new.codes, **gone}, withdrawn=frozenset(gone) | new.withdrawn)
 
 
-TABLES = load()
+def place() -> Path:
+    """The file whose tables count: the operator's own, or what is shipped."""
+    return Path(os.environ.get(OWN_DATA) or DATA)
+
+
+def _in_force() -> tuple[dict[str, Table], str | None]:
+    """(the tables, why the operator's own are not used). A damaged file must not stop the gateway: labels only."""
+    own = place()
+    if own == DATA:
+        return load(), None
+    try:
+        return {**load(), **load(own)}, None
+    except FileNotFoundError:
+        return load(), f"{OWN_DATA} : {own} n'existe pas encore"
+    except (OSError, NotANomenclature) as error:
+        return load(), f"{OWN_DATA} : {own} n'est pas lisible ({type(error).__name__})"
+
+
+TABLES, PROBLEM = _in_force()
 PROFESSIONS = TABLES["G15"].codes
+
+
+def label(table: str, code: str) -> str | None:
+    """The French label of a code; None for a code that the table does not have."""
+    found = TABLES.get(table)
+    return None if found is None else found.codes.get(code)

@@ -25,7 +25,7 @@ OPPOSED = "carte opposée ou certificat révoqué"
 class Beside:
     """What is known of a certificate beside the lists: a responder's answers, an operator's decision."""
 
-    ocsp: tuple[bytes, ...] = ()  # answers about the certificate itself, DER
+    ocsp: tuple[bytes, ...] = ()  # answers about the certificate and the authorities above it, DER
     asked_at: datetime | None = None  # when; None: at the time of the judgement
     age: timedelta = DEFAULT_AGE  # of an answer that does not say until when it is good
     override: str | None = None  # the decision that lets stale lists count as fresh (facts: cards §6)
@@ -48,12 +48,10 @@ def revocation(
     found = []
     for place, (one, issuer) in enumerate(zip((certificate, *chain), chain, strict=False)):
         status = _by_any_key(one, issuer, chain, crls, at)
-        asked = place == 0 and status.status is not Revocation.REVOKED  # listed: opposed, whoever says what
-        told = _asked(one, issuer, crls, beside, beside.asked_at or at) if asked else None
-        if told is None:
-            found.append(_evidence(status, authority=place > 0, at=at, override=beside.override))
-            continue
-        found.append(told)
+        told = None
+        if status.status is not Revocation.REVOKED:  # listed: opposed, whoever says what
+            told = _asked(one, issuer, crls, beside, beside.asked_at or at, authority=place > 0)
+        found.append(told or _evidence(status, authority=place > 0, at=at, override=beside.override))
     return found
 
 
@@ -79,7 +77,13 @@ def _by_any_key(
 
 
 def _asked(
-    certificate: CardCertificate, issuer: CardCertificate, crls: CrlStore, beside: Beside, at: datetime
+    certificate: CardCertificate,
+    issuer: CardCertificate,
+    crls: CrlStore,
+    beside: Beside,
+    at: datetime,
+    *,
+    authority: bool,
 ) -> Evidence | None:
     """What the responder says, where it says something that counts: revoked always, good when it is fresh."""
     best = None
@@ -95,8 +99,8 @@ def _asked(
         }  # fmt: skip
         rests_on = (hashlib.sha256(der).hexdigest(),)
         if answer.status is Revocation.REVOKED:
-            return Evidence("revocation", Verdict.OPPOSED, OPPOSED, details, rests_on)
-        best = Evidence("revocation", None, "non révoquée selon le répondeur OCSP", details, rests_on)
+            return Evidence(_check(authority), *_revoked(authority), details, rests_on)
+        best = Evidence(_check(authority), None, "non révoquée selon le répondeur OCSP", details, rests_on)
     return best
 
 
@@ -151,18 +155,23 @@ def listed_anyway(certificate: CardCertificate, trust: TrustStore, crls: CrlStor
 
 
 def _evidence(status: RevocationStatus, *, authority: bool, at: datetime, override: str | None = None) -> Evidence:
-    check = "revocation of the authority" if authority else "revocation"
-    details = list_details(status, at)
+    check, details = _check(authority), list_details(status, at)
     if status.status is Revocation.REVOKED:
-        verdict = Verdict.UNTRUSTED_CHAIN if authority else Verdict.OPPOSED
-        text = "autorité émettrice révoquée" if authority else OPPOSED
-        return Evidence(check, verdict, text, details, _digests(status))
+        return Evidence(check, *_revoked(authority), details, _digests(status))
     if status.status is Revocation.UNKNOWN and status.stale and override is not None:
         # An operator's decision, not a fact: told as such, and only of a list that was fresh once (facts: cards §6)
         return Evidence(check, None, OVERRIDDEN, {**details, "override": override}, _digests(status))
     if status.status is Revocation.UNKNOWN:
         return Evidence(check, Verdict.REVOCATION_UNKNOWN, status.text, details, _digests(status))
     return Evidence(check, None, status.text, details, _digests(status))
+
+
+def _check(authority: bool) -> str:
+    return "revocation of the authority" if authority else "revocation"
+
+
+def _revoked(authority: bool) -> tuple[Verdict, str]:
+    return (Verdict.UNTRUSTED_CHAIN, "autorité émettrice révoquée") if authority else (Verdict.OPPOSED, OPPOSED)
 
 
 def _digests(status: RevocationStatus) -> tuple[str, ...]:

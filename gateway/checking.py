@@ -6,11 +6,13 @@ import os
 import secrets
 import socket
 import ssl
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
 
+from dcc.cards import nomenclature
 from dcc.cards.certificate import read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import Unparseable
@@ -26,7 +28,9 @@ from dcc.gateway.services import load_crls, open_database, open_matrix, open_tru
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
 from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
-from dcc.smime.tokenkey import TokenRsaKey
+from dcc.smime.keys import KeyPair
+from dcc.smime.tokeneckey import TokenEcKey
+from dcc.smime.tokenkey import TokenAway, TokenRsaKey
 
 
 def check(config: Path, now: datetime) -> tuple[Settings | None, list[str], list[str]]:
@@ -43,6 +47,8 @@ def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]
     """(what prevents the gateway from working, what somebody should look at soon)."""
     problems: list[str] = []
     warnings: list[str] = []
+    if nomenclature.PROBLEM is not None:
+        warnings.append(nomenclature.PROBLEM)
     _folders(settings, problems)
     _keys(settings, now, problems, warnings)
     _trust(settings, now, problems, warnings)
@@ -103,6 +109,8 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
             continue
         if read.usage is not usage:
             problems.append(f"{name} : le certificat a l'usage {read.usage}, il faut {usage}")
+        if read.environment == "test" and settings.gateway.environment == "production":
+            warnings.append(f"{name} : c'est un certificat de test, et l'instance est de production")
         if now > read.not_after:
             problems.append(f"{name} : le certificat est périmé depuis le {read.not_after:%d/%m/%Y}")
         elif now < read.not_before:
@@ -113,10 +121,18 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
             warnings.append(
                 f"{name} : le certificat ne nomme pas {settings.gateway.address}, les logiciels ne le trouveront pas"
             )
-    for pair in keys.decryption:
-        if isinstance(pair.key, TokenRsaKey) and not pair.key.opens_oaep():
+    _in_token(keys.decryption, problems, warnings)
+
+
+def _in_token(decryption: Sequence[KeyPair], problems: list[str], warnings: list[str]) -> None:
+    """A key in a token is tried: what it cannot do is found out before a mail comes."""
+    try:
+        if any(isinstance(one.key, TokenRsaKey) and not one.key.opens_oaep() for one in decryption):
             warnings.append("keys.raw_oaep : le jeton n'ouvre pas RSA-OAEP avec SHA-256 ; mettez raw_oaep = true")
-            break
+        if any(isinstance(one.key, TokenEcKey) and not one.key.agrees() for one in decryption):
+            problems.append("keys.decryption_labels : une clé EC du jeton n'est pas celle de son certificat")
+    except TokenAway:
+        problems.append("keys.decryption_labels : le jeton ne déchiffre pas avec une de ses clés")
 
 
 def _trust(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:

@@ -53,6 +53,8 @@ def import_key(settings: Settings, data: bytes, password: bytes | None, *, use: 
     if not read.not_before <= now <= read.not_after:
         raise ImportRefused(f"le certificat ne vaut que du {read.not_before:%d/%m/%Y} au {read.not_after:%d/%m/%Y}")
     warnings = []
+    if read.environment == "test" and settings.gateway.environment == "production":
+        warnings.append("c'est un certificat de test, et l'instance est de production : ses lecteurs le refuseront")
     if settings.gateway.address not in read.addresses:
         warnings.append(f"le certificat ne nomme pas {settings.gateway.address}")
     name = f"{use}-{read.not_before:%Y-%m-%d}-{read.sha256[:8]}"

@@ -1,9 +1,10 @@
-"""Asking an OCSP responder about the card that signed a mail, where the settings want it; answers are kept while good."""
+"""Asking OCSP responders about a signer and its authorities, where the settings want it; answers are kept while good."""
 
 from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import structlog
 
@@ -44,38 +45,47 @@ class OcspAsker:
         return self._settings.ocsp == "always" and found.verdict is Verdict.VALID
 
     def ask(self, found: Judgement, at: datetime) -> tuple[bytes, ...]:
-        """The answer about the certificate of this judgement, DER; nothing when nobody answers."""
-        certificate = found.certificate
-        if certificate is None or not found.chain:
+        """The answers about the certificate of this judgement and its authorities, DER; nothing when nobody answers.
+
+        The authorities of IGC-Santé name lists and no responder (facts: cards §1.4); one that names a responder is
+        asked about there, never at `ocsp_url`, which answers for cards.
+        """
+        if found.certificate is None or not found.chain:
             return ()
-        issuer = read_certificate(found.chain[0])
+        above = [read_certificate(one) for one in found.chain]
+        answers = [
+            self._answer(found.certificate, above[0], self._settings.ocsp_url or self._named(found.certificate), at)
+        ]
+        answers += [self._answer(one, issuer, self._named(one), at) for one, issuer in pairwise(above)]
+        return tuple(one for one in answers if one is not None)
+
+    def _answer(
+        self, certificate: CardCertificate, issuer: CardCertificate, url: str | None, at: datetime
+    ) -> bytes | None:
         with self._lock:
             kept = self._kept.get(certificate.sha256)
         if kept is not None and self._counts(kept, certificate, issuer, at):
-            return (kept,)
-        url = self._url(certificate)
+            return kept
         if url is None or at < self._silent.get(url, at):
-            return ()
+            return None
         try:
             der = self._fetcher.post(url, question(certificate, issuer), REQUEST)
         except (FetchRefused, OSError) as error:
             log.warning("ocsp_no_answer", host=_host(url), error=type(error).__name__)
             with self._lock:
                 self._silent[url] = at + SILENCE
-            return ()
+            return None
         with self._lock:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
             self._kept[certificate.sha256] = der
-        return (der,)
+        return der
 
     def _counts(self, der: bytes, certificate: CardCertificate, issuer: CardCertificate, at: datetime) -> bool:
         answer = read_answer(der, certificate, issuer, at, age=self.age)
         return answer.problem is None and answer.status is not Revocation.UNKNOWN
 
-    def _url(self, certificate: CardCertificate) -> str | None:
-        if self._settings.ocsp_url is not None:
-            return self._settings.ocsp_url
+    def _named(self, certificate: CardCertificate) -> str | None:
         return next((one for one in certificate.ocsp_urls if _host(one) in self._fetcher.hosts), None)
 
 

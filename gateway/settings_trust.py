@@ -28,7 +28,9 @@ class TrustSettings(BaseModel):
     fetch_seconds: float = Field(default=10, gt=0, le=10)  # R-REVOC
     fetch_bytes: int = Field(default=MOST_OCTETS, gt=0, le=MOST_OCTETS)
     ocsp: Literal["never", "unknown", "always"] = "never"  # asked: never, where lists do not tell, each time
-    ocsp_url: str | None = None  # none: the responder that the certificate names, if its host is listed
+    ocsp_url: str | None = (
+        None  # asked about cards; none: the responder that the certificate names, if its host is listed
+    )
     ocsp_age_seconds: float = Field(default=86400, gt=0)  # of an answer that does not say until when it is good
     override_hours: float = Field(default=72, gt=0, le=168)  # the longest that an override of stale lists may last
 

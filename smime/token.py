@@ -6,16 +6,18 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from dcc.smime.certificates import parts
 from dcc.smime.keys import KeyPair, KeyUnreadable
-from dcc.smime.tokenkey import TokenAway, TokenRsaKey
+from dcc.smime.tokenfacts import KeyFacts, key_in_token
+from dcc.smime.tokenkey import TokenAway
 
 if TYPE_CHECKING:
     from pkcs11 import Session
@@ -83,12 +85,12 @@ class Token:
     def with_key(self, label: str, work: Callable[[Any], T]) -> T:
         """Do something with a private key, alone. What the token answers to the work itself goes through."""
 
-        def found(session: Session) -> T:
-            if label not in self._keys:
-                self._keys[label] = self._private_key(session, label)
-            return work(self._keys[label])
+        return self.within(lambda session: work(self._held(session, label)))
 
-        return self.within(found)
+    def _held(self, session: Session, label: str) -> Any:
+        if label not in self._keys:
+            self._keys[label] = self._private_key(session, label)
+        return self._keys[label]
 
     def certificates(self) -> tuple[TokenCertificate, ...]:
         """All X.509 certificates that the token holds."""
@@ -103,28 +105,25 @@ class Token:
         return self.within(read)
 
     def pair(self, label: str, certificate_label: str | None = None, *, raw_oaep: bool = False) -> KeyPair:
-        """The RSA key of this label with its certificate (same CKA_ID or label). Raises TokenRefused, TokenAway."""
-        from pkcs11 import Attribute
-
-        identifier, modulus = self.with_key(
-            label, lambda key: (bytes(key[Attribute.ID]), bytes(key[Attribute.MODULUS]))
-        )
+        """The key of this label with its certificate (same CKA_ID or label). Raises TokenRefused, TokenAway."""
+        told = self.within(lambda session: KeyFacts.of(session, self._held(session, label)))
         held = self.certificates()
-        candidates = []
+        candidates: list[tuple[bool, datetime, bytes, object]] = []
         for one in held:
-            if one.label != (certificate_label or label) and (one.identifier != identifier or not identifier):
+            if one.label != (certificate_label or label) and (one.identifier != told.identifier or not one.identifier):
                 continue
             try:
                 loaded = x509.load_der_x509_certificate(one.der)
                 public = loaded.public_key()
-            except ValueError:
+            except (ValueError, UnsupportedAlgorithm):
                 continue  # not the one: the token may hold what cannot be read
-            if isinstance(public, rsa.RSAPublicKey) and public.public_numbers().n == int.from_bytes(modulus, "big"):
-                candidates.append((loaded.not_valid_after_utc, one.der, public))
+            if told.fits(public):
+                sure = told.modulus is not None or one.identifier == told.identifier
+                candidates.append((sure, loaded.not_valid_after_utc, one.der, public))
         if not candidates:
             raise TokenRefused(f"le jeton n'a pas de certificat pour la clé {label}")
-        _, der, public = max(candidates, key=lambda one: one[0])  # a renewed certificate of the same key
-        key = TokenRsaKey(self, label, public, raw_oaep=raw_oaep)
+        *_, der, found = max(candidates, key=lambda one: one[:2])  # a renewed certificate of the same key
+        key = key_in_token(self, label, found, raw_oaep=raw_oaep)
         return KeyPair(der, key, _chain(der, [one.der for one in held]))
 
     def within(self, work: Callable[[Session], T]) -> T:
@@ -202,11 +201,14 @@ class Token:
         from pkcs11 import KeyType, ObjectClass, exceptions
 
         try:
-            return session.get_key(object_class=ObjectClass.PRIVATE_KEY, key_type=KeyType.RSA, label=label)
+            found = session.get_key(object_class=ObjectClass.PRIVATE_KEY, label=label)
         except exceptions.NoSuchKey as error:
-            raise TokenRefused(f"le jeton n'a pas de clé RSA nommée {label}") from error
+            raise TokenRefused(f"le jeton n'a pas de clé nommée {label}") from error
         except exceptions.MultipleObjectsReturned as error:
             raise TokenRefused(f"le jeton a plusieurs clés nommées {label}") from error
+        if found.key_type not in {KeyType.RSA, KeyType.EC}:
+            raise TokenRefused(f"la clé {label} du jeton n'est ni RSA ni EC")
+        return found
 
     def _drop(self) -> None:
         from pkcs11 import exceptions

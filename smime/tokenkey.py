@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -26,7 +26,30 @@ class Holder(Protocol):
     def with_key(self, label: str, work: Callable[[Any], bytes], /) -> bytes: ...
 
 
-class TokenRsaKey(rsa.RSAPrivateKey):
+class InToken:
+    """What no key in a token does: leave it."""
+
+    def private_numbers(self) -> NoReturn:
+        """Never: the key stays in the token."""
+        raise UnsupportedAlgorithm("the key stays in the token")
+
+    def private_bytes(
+        self,
+        encoding: serialization.Encoding,
+        format: serialization.PrivateFormat,
+        encryption_algorithm: serialization.KeySerializationEncryption,
+    ) -> NoReturn:
+        """Never: the key stays in the token."""
+        raise UnsupportedAlgorithm("the key stays in the token")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Self:
+        return self
+
+
+class TokenRsaKey(InToken, rsa.RSAPrivateKey):
     """Signs and decrypts in the token; everything else that a private key can do is refused."""
 
     def __init__(self, holder: Holder, label: str, public: rsa.RSAPublicKey, *, raw_oaep: bool = False) -> None:
@@ -126,25 +149,6 @@ class TokenRsaKey(rsa.RSAPrivateKey):
             return self.decrypt(self._public.encrypt(PROBE, scheme), scheme) == PROBE
         except ValueError:
             return False
-
-    def private_numbers(self) -> NoReturn:
-        """Never: the key stays in the token."""
-        raise UnsupportedAlgorithm("the key stays in the token")
-
-    def private_bytes(
-        self,
-        encoding: serialization.Encoding,
-        format: serialization.PrivateFormat,
-        encryption_algorithm: serialization.KeySerializationEncryption,
-    ) -> NoReturn:
-        """Never: the key stays in the token."""
-        raise UnsupportedAlgorithm("the key stays in the token")
-
-    def __copy__(self) -> TokenRsaKey:
-        return self
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> TokenRsaKey:
-        return self
 
 
 def _sign(

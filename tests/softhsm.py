@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from dcc.smime.keys import KeyPair
-from throwaway import PASSWORD, p12
+from throwaway import pem_key
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "1234"
@@ -21,15 +22,18 @@ GATEWAY_PIN = "code-de-la-passerelle"
 # SoftHSM sees only the tokens that were there when a process loaded it
 LABELS = {
     "essai": PIN, "autre": PIN, "une-fois": PIN, "carte": PIN, "carte-bloquee": PIN, "passerelle": GATEWAY_PIN,
+    "courbes": PIN, "carte-courbe": PIN, "passerelle-courbe": GATEWAY_PIN,
 }  # fmt: skip
 WRITE = """
+import json
 import sys
 from pathlib import Path
-from dcc.smime.keys import load_pkcs12
+from dcc.smime.keys import load_pkcs8
 from dcc.smime.token import Token
 from dcc.smime.tokenstore import put
-module, token, pin, label, certificate, password = sys.argv[1:]
-pair = load_pkcs12(sys.stdin.buffer.read(), password.encode())
+module, token, pin, label, certificate = sys.argv[1:]
+key, leaf, *chain = (bytes.fromhex(one) for one in json.load(sys.stdin))
+pair = load_pkcs8(key, leaf, chain)
 put(Token(Path(module), token, pin, writable=True), label, pair, certificate_label=certificate or None)
 """
 
@@ -66,8 +70,9 @@ class HsmToken:
 
     def put(self, label: str, pair: KeyPair, certificate: str = "") -> None:
         """Write a key and its certificate, from a process of its own."""
+        octets = (pem_key(pair), pair.certificate, *pair.chain)
         done = subprocess.run(
-            [sys.executable, "-c", WRITE, str(MODULE), self.label, self.pin, label, certificate, PASSWORD],
-            input=p12(pair), capture_output=True, timeout=60, check=False,
+            [sys.executable, "-c", WRITE, str(MODULE), self.label, self.pin, label, certificate],
+            input=json.dumps([one.hex() for one in octets]).encode(), capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode()

@@ -152,12 +152,15 @@ def view(judgement: Judgement) -> dict[str, Any]:
 
 
 def _tell(judgement: Judgement) -> None:
+    from dcc.cards.holder import specialty_labels
+
     read = judgement.certificate
     if read is not None:
         holder = read.holder
         if holder is not None:
             who = " ".join(filter(None, (holder.given_name, holder.family_name))) or holder.structure_name or ""
-            what = ", ".join(filter(None, (holder.card_type, holder.profession_label, holder.structure_name)))
+            told = (holder.card_type, holder.profession_label, *specialty_labels(holder), holder.structure_name)
+            what = ", ".join(filter(None, told))
             number = holder.idnps or holder.structure_id or "sans identifiant national"
             typer.echo(_plain(f"{who} ({what}) – {number}"))
         typer.echo(f"{read.usage.value}, du {common.iso(read.not_before)} au {common.iso(read.not_after)}")

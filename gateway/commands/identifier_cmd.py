@@ -16,8 +16,8 @@ def register(app: typer.Typer) -> None:
 
 
 def identifier(
-    kind: Annotated[str, typer.Argument(help="rpps, adeli, finess, siren, siret, nir, nia, ins, idnps, idnst ou upn.")],
-    value: Annotated[str, typer.Argument(help="L'identifiant.")],
+    kind: Annotated[str, typer.Argument(help="rpps, adeli, finess, siren, siret, nir, nia, ins, idnps, idnst, upn.")],
+    value: Annotated[str, typer.Argument(help="L'identifiant ; pour ins, son OID peut suivre.")],
     json_output: JsonOption = False,
 ) -> None:
     """Un identifiant est-il bien formé ? Sort 0 oui, 1 non. Exemple : dcc identifier rpps 99700523527 --json"""

@@ -32,7 +32,7 @@ def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
     """Les certificats de la passerelle et leur fin. Exemple : dcc key list -c dcc.toml"""
     from dcc.cards.certificate import read_certificate
     from dcc.gateway.instance import open_keyring, open_keys
-    from dcc.smime.tokenkey import TokenRsaKey
+    from dcc.smime.tokenkey import InToken
 
     settings = common.settings_of(config)
     now = common.now_utc()
@@ -44,7 +44,7 @@ def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
             {
                 "use": use, "usage": read.usage.value, "subject": read.subject, "sha256": read.sha256,
                 "not_after": common.iso(read.not_after), "addresses": list(read.addresses),
-                "days_left": (read.not_after - now).days, "in_token": isinstance(pair.key, TokenRsaKey),
+                "days_left": (read.not_after - now).days, "in_token": isinstance(pair.key, InToken),
             }
         )  # fmt: skip
     version = open_keyring(settings).current
@@ -52,7 +52,11 @@ def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
         common.print_json({"keys": rows, "key_encryption_key_version": version})
         return
     for row in rows:
-        typer.echo(f"{row['use']:<11} {row['usage']:<16} jusqu'au {row['not_after']}  {', '.join(row['addresses'])}")
+        place = "jeton  " if row["in_token"] else "fichier"
+        typer.echo(
+            f"{row['use']:<11} {row['usage']:<16} {place}  jusqu'au {row['not_after']} ({row['days_left']} j)"
+            f"  {row['sha256'][:16]}  {', '.join(row['addresses'])}"
+        )
     typer.echo(f"clé de chiffrement des documents : version {version}")
 
 

@@ -20,7 +20,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, NameOID, ObjectIdentifie
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardworld import DAY, END, HOUR, NOW, big_crl, card, crl, issuer, key, leaf, pem, pki, store, tlv
+from cardworld import DAY, END, HOUR, NOW, authority, big_crl, card, crl, issuer, key, leaf, pem, pki, store, tlv
 from dcc.cards import crlindex
 from dcc.cards.certificate import CardCertificate, read_certificate
 from dcc.cards.crl import CrlStore, Revocation, RevocationStatus, signed_by
@@ -258,6 +258,40 @@ def test_absence_from_a_partial_list_proves_nothing(one: CardCertificate, name: 
     found = asked(one, crl("FO-PP", point=PARTIAL[name]))
     assert (found.status, found.text) == (UNKNOWN, "liste d'opposition partielle")
     assert asked(one, crl("FO-PP", [one.serial], point=PARTIAL[name])).status is REVOKED
+
+
+TAIL = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Liste 2")])
+
+
+def directory(*tail: x509.RelativeDistinguishedName) -> list[x509.DirectoryName]:
+    """A name below the authority's own."""
+    return [x509.DirectoryName(x509.Name([*authority("FO-PP").name.rdns, *tail]))]
+
+
+def published_at(**changes: Any) -> CardCertificate:
+    """A certificate whose list is published under these names."""
+    names: dict[str, Any] = {"full_name": None, "relative_name": None, "reasons": None, "crl_issuer": None, **changes}
+    extension = x509.CRLDistributionPoints([x509.DistributionPoint(**names)])
+    return read_certificate(leaf(extensions=[(extension, False)]))
+
+
+@pytest.mark.parametrize("named", [{"full_name": directory(TAIL)}, {"relative_name": TAIL}], ids=["full", "relative"])
+@pytest.mark.parametrize("listed", [{"full_name": directory(TAIL)}, {"relative_name": TAIL}], ids=["full", "relative"])
+def test_a_point_named_in_a_directory(named: dict[str, Any], listed: dict[str, Any]) -> None:
+    """RFC 5280 §4.2.1.13, §5.2.5: a name in full and the same one relative to the authority are one point."""
+    own = published_at(**named)
+    assert asked(own, crl("FO-PP", point=point(**listed))).status is GOOD
+    assert asked(own, crl("FO-PP", point=point(full_name=directory()))).status is UNKNOWN
+    assert asked(own, crl("FO-PP", [own.serial], point=point(full_name=directory()))).status is REVOKED
+
+
+@pytest.mark.parametrize(
+    "limit", [{"reasons": frozenset({LOST})}, {"crl_issuer": directory()}], ids=["some reasons", "another issuer"]
+)
+def test_a_point_that_does_not_tell_everything(limit: dict[str, Any]) -> None:
+    """RFC 5280 §6.3.3 (b) (1), (d): a point for some reasons, or another issuer's, clears nobody."""
+    own = published_at(full_name=uri(OWN_POINT), **limit)
+    assert asked(own, crl("FO-PP", point=point(full_name=uri(OWN_POINT)))).status is UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -269,3 +269,37 @@ def test_idnps_is_also_read_as_a_card_writes_it() -> None:
     found = parse("idnps", "8.99700041983@carte-cps.fr")
     assert (found.kind, found.valid, found.formatted) == ("idnps", True, "899700041983")
     assert not parse("idnps", "8.99700041983@ailleurs.fr").valid
+
+
+INS = "279035121518989"
+
+
+@pytest.mark.parametrize("shape", ["{} {}", "{}/{}", "{} urn:oid:{}", "{}^^^&{}&ISO^NH", "2 79 03 51 215 189 89 {1}"])
+def test_an_ins_with_its_oid(shape: str) -> None:
+    """The OID is part of an INS: it tells NIR from NIA, and production from test."""
+    found = parse("ins", shape.format(INS, "1.2.250.1.213.1.4.10"))
+    assert found.valid
+    assert found.formatted == "2 79 03 51 215 189 89"
+    assert {
+        "oid": "1.2.250.1.213.1.4.10",
+        "label": "NIR de test",
+        "range": "test",
+        "key": "89",
+    }.items() <= found.parts.items()
+
+
+@pytest.mark.parametrize(
+    ("value", "valid", "reason"),
+    [
+        (f"{INS} 1.2.250.1.213.1.4.8", True, None),
+        (f"{INS} 1.2.250.1.71.4.2.1", False, "OID qui n'est pas celui d'une INS"),
+        (f"{INS[:-1]}8/1.2.250.1.213.1.4.9", False, "clé de contrôle fausse : 89 attendu"),
+        ("1234567890123456789012 1.2.250.1.213.1.4.2", True, "INS-C, historique : forme seule vérifiée"),
+        ("2A 1.2.250.1.213.1.4.2", False, "forme incorrecte"),
+        (f"{INS}1.2.250", False, "forme incorrecte"),
+    ],
+)
+def test_what_an_oid_changes(value: str, valid: bool, reason: str | None) -> None:
+    """Another OID is refused by name; the historic INS-C is told apart, its rule being unknown here."""
+    found = parse("ins", value)
+    assert (found.valid, found.reason) == (valid, reason)

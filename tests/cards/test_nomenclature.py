@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cardworld import card
 from dcc.cards import nomenclature
-from dcc.cards.nomenclature import TABLES, NotANomenclature, Table, load, published, text_of, updated
+from dcc.cards.certificate import read_certificate
+from dcc.cards.nomenclature import TABLES, NotANomenclature, Table, label, load, text_of, updated
+from dcc.cards.nomenclature_files import published
 from terminal import dcc
 
 
@@ -43,11 +46,74 @@ def test_withdrawn_professions_stay() -> None:
 def test_codes_agree_with_the_dictionary(shared: Path) -> None:
     """Every code that is shipped and not newer than the dictionary of 2020 is one of its codes."""
     told = published((shared / "samples/nomenclature.json").read_bytes())
-    newer = {("G07", "40"), ("G15", "93")}
+    newer = {("G07", "40"), ("G07", "5"), ("G07", "6"), ("G07", "41"), ("G08", "30"), ("G15", "93")}
     absent = {
         (name, code) for name, table in TABLES.items() for code in table.codes if code not in told[name].codes
     }  # fmt: skip
     assert absent == newer
+
+
+@pytest.mark.parametrize(
+    ("table", "count", "withdrawn"),
+    [("G01", 6, 0), ("G02", 4, 0), ("G04", 3, 0), ("G07", 9, 2), ("G08", 11, 2), ("G15", 30, 6), ("G16", 4, 0), ("G17", 4, 0)],
+)  # fmt: skip
+def test_complete_tables(table: str, count: int, withdrawn: int) -> None:
+    """A table that says it is complete has as many codes as the publication that it names, and names it."""
+    found = TABLES[table]
+    assert found.complete
+    assert (len(found.codes), len(found.withdrawn)) == (count, withdrawn)
+    assert found.oid
+    assert found.version
+    assert found.published
+    assert {name for name, one in TABLES.items() if not one.complete} == {"R01", "R02"}
+
+
+def test_every_code_of_the_samples_has_a_label(shared: Path) -> None:
+    """Products, card types, professions, specialties and kinds of identifiers of the real certificates have labels."""
+    seen: set[tuple[str, str]] = set()
+    for path in sorted((shared / "samples/certs").glob("cert_*.pem")):
+        read = read_certificate(path.read_bytes())
+        holder = read.holder
+        if read.product is not None:
+            seen.add(("G01", f"{read.product:02x}"))
+        if holder is None:
+            continue
+        seen |= {("R01", one) for one in holder.specialties}
+        if holder.profession is not None:
+            seen.add(("G15", holder.profession))
+        if holder.card_type is not None:
+            seen.add(("G02", f"{list(nomenclature.CARD_TYPES.values()).index(holder.card_type):02}"))
+        if holder.idnps is not None:
+            seen.add(("G08", holder.idnps[0]))
+        if holder.structure_id is not None:
+            seen.add(("G07", holder.structure_id[0]))
+    assert {"G01", "G02", "G07", "G08", "G15", "R01"} == {table for table, _ in seen}
+    assert [one for one in sorted(seen) if label(*one) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("table", "codes"),
+    [
+        ("G07", "0 1 2 3 4 40"), ("G08", "0 1 2 3 4 5 6 8 9 10"), ("G16", "10 21 40 50"), ("G17", "00 01 04 07"),
+        ("G15", "10 21 26 28 31 32 40 50 60 69 70 80 81 82 83 84 85 86 91 92 94 95 96 98 35 36 37 38 39 93"),
+        ("G04", "00 01 02"), ("G01", "00 02 03 80 82 83"), ("G02", "00 01 02 03"),
+        ("R01", "SM35 SM36 SM37 SM45 SM01 SM21 SM22 SM23 SM71 SM44 SM26 SM53 SM54 SI02"),
+        ("R02", "SA01 SA02 SA04 SA05 SA07 SA08 SA25 SA29 SA33 SA36 SA57"),
+    ],
+)  # fmt: skip
+def test_every_code_of_the_facts_has_a_label(table: str, codes: str) -> None:
+    """What the card world is known to use (facts/cards §1.3, §4) is never shown as a bare number."""
+    assert [one for one in codes.split() if label(table, one) is None] == []
+
+
+def test_a_card_shows_the_names_of_specialties(tmp_path: Path) -> None:
+    """`dcc card` says which specialties the holder has, in words; an unknown code stays a code."""
+    known, unknown = card(), card(specialties=("SM36", "XX99"))
+    for pair, labels in ((known, ["Oncologie médicale"]), (unknown, ["Oncologie médicale", "XX99"])):
+        (tmp_path / "card.der").write_bytes(pair.signature.certificate)
+        told = dcc("card", tmp_path / "card.der", "--json").json
+        assert [one["specialties"] for one in told["evidence"] if "specialties" in one] == [", ".join(labels)]
+        assert ", ".join(labels) in dcc("card", tmp_path / "card.der").out
 
 
 def test_an_update(tmp_path: Path) -> None:
@@ -79,6 +145,8 @@ def test_a_fragment_withdraws_nothing() -> None:
     [
         b"{", b"[]", b'{"resourceType": "Patient"}', code_system(), code_system(("10", "")),
         code_system(("a b", "x")), code_system(("1", "x"), name="autre"), b'{"G15": {"rows": [{}]}}', b'{"X": {}}',
+        code_system(("1", "x"), ("1", "y")), code_system(("1", "x"), count=2), b'{"resourceType": "Bundle"}',
+        b"PK\x03\x04", b"\x1f\x8b", b"\xff\xfe", b"ValueSet: X",
     ],
 )  # fmt: skip
 def test_what_is_no_nomenclature(data: bytes, tmp_path: Path) -> None:

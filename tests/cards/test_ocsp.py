@@ -200,6 +200,27 @@ def test_what_an_answer_changes() -> None:
     assert verdict(*fresh(), ocsp=(answer(UNKNOWN),)) == set()
 
 
+def test_an_answer_about_an_authority() -> None:
+    """An authority that no list speaks of is good by its own issuer's answer; revoked, it vouches for nothing."""
+    lists = fresh(("FO-PP",))
+    good = answer(about=issuer("FO-PP"), under="FO")
+    revoked = answer(REVOKED, about=issuer("FO-PP"), under="FO")
+    unknown = {("revocation of the authority", Verdict.REVOCATION_UNKNOWN)}
+    assert verdict(*lists) == unknown
+    assert verdict(*lists, ocsp=(good,)) == set()
+    assert verdict(*lists, ocsp=(answer(UNKNOWN, about=issuer("FO-PP"), under="FO"),)) == unknown
+    assert verdict(*fresh(), ocsp=(revoked,)) == {("revocation of the authority", Verdict.UNTRUSTED_CHAIN)}
+    assert verdict(ocsp=(answer(), good)) == set()
+
+
+def test_an_authority_does_not_answer_for_itself() -> None:
+    """An answer about an authority that the authority signed with its own key is worth nothing."""
+    by = authority("FO-PP")
+    own = answer(about=issuer("FO-PP"), under="FO", by=by.der, signed_with=by.key)
+    unknown = {("revocation of the authority", Verdict.REVOCATION_UNKNOWN)}
+    assert verdict(*fresh(("FO-PP",)), ocsp=(own,)) == unknown
+
+
 def test_a_listed_card_stays_opposed() -> None:
     """Whatever a responder says of it."""
     listed = crl("FO-PP", [one().serial])

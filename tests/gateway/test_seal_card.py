@@ -62,6 +62,18 @@ def test_the_signature_key_signs(card: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.peer("softhsm")
+def test_a_card_with_an_elliptic_curve(tmp_path: Path) -> None:
+    """A card whose signature key is on a curve signs as one with RSA does."""
+    made = HsmToken.make("carte-courbe")
+    made.put(cardtoken.SIGNATURE_KEY, pair("p256", "sign", "card"), cardtoken.SIGNATURE_CERTIFICATE)
+    done = desk(tmp_path, made.label).seal(PIN)
+    assert done.code == 0, done.err
+    read = opened((tmp_path / "sealed.eml").read_bytes())
+    assert read.intact
+    assert [one.certificate for one in read.signers] == [pair("p256", "sign", "card").certificate]
+
+
+@pytest.mark.peer("softhsm")
 def test_the_library_is_found(card: str, tmp_path: Path) -> None:
     """`--pkcs11 auto` takes the first known library that is there; without any the places are named."""
     place = Desk(desk(tmp_path, card).folder, card, "auto")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from dcc.smime.tokenkey import TokenAway, TokenRsaKey
 from inprocess import Rooms
 from softhsm import GATEWAY_PIN, MODULE, HsmToken
 from terminal import dcc
-from throwaway import PASSWORD, p12
+from throwaway import ENCRYPT, PASSWORD, opened, p12, pair, pem, root, sealed
 from workedinstance import SECONDS, deposit
 
 SIGNING, DECRYPTION = 'signing = "keys/signature.p12"\n', 'decryption = ["keys/dechiffrement.p12"]\n'
@@ -121,6 +122,31 @@ def test_the_main_job_with_the_keys_in_a_token(made: Path, tmp_path: Path, new_k
     assert GATEWAY_PIN.encode() not in (directory / "run" / "journal.log").read_bytes()
 
 
+@pytest.mark.peer("softhsm")
+def test_an_elliptic_curve_key_in_a_token(instance: Path) -> None:
+    """The gateway opens with an EC key of the token; one that is not its certificate's is found by check-config."""
+    config = instance / "dcc.toml"
+    token = HsmToken.make("passerelle-courbe")
+    good, other = pair("p256", ENCRYPT, "passerelle"), pair("p256", ENCRYPT, "stranger")
+    token.put("bonne", good)
+    token.put("fausse", KeyPair(good.certificate, other.key))
+    (instance / "keys" / "pin").write_text(GATEWAY_PIN + "\n", encoding="ascii")
+    text = config.read_text(encoding="utf-8").replace(
+        SIGNING, SIGNING + f'pkcs11_module = "{MODULE}"\ntoken = "passerelle-courbe"\npin_file = "keys/pin"\n'
+    )  # fmt: skip
+    config.write_text(text.replace(DECRYPTION, 'decryption_labels = ["bonne"]\n' + DECRYPTION), encoding="utf-8")
+    told = dcc("check-config", "-c", config, "--json")
+    assert told.code == 0, told.json
+    assert [one["in_token"] for one in dcc("key", "list", "-c", config, "--json").json["keys"]] == [False, True, False]
+    mail, _ = sealed(recipient=good.certificate)
+    with open_services(load_settings(config)) as services:
+        assert opened(mail, *services.keys.decryption).intact
+    config.write_text(text.replace(DECRYPTION, 'decryption_labels = ["fausse"]\n' + DECRYPTION), encoding="utf-8")
+    told = dcc("check-config", "-c", config, "--json")
+    assert told.code == 78
+    assert any("n'est pas celle de son certificat" in one for one in told.json["problems"])
+
+
 class Away:
     """Stands for a token that is not there now."""
 
@@ -166,6 +192,22 @@ def test_import_a_decryption_key(instance: Path, new_key: tuple[Path, Path], ren
     again = dcc("key", "import", new_key[0], *options)
     assert (again.code, again.out) == (1, "")
     assert "existe déjà" in again.err
+
+
+def test_a_test_key_in_production(instance: Path, new_key: tuple[Path, Path]) -> None:
+    """A certificate of a test authority is taken with a warning where the instance is in production."""
+    config = instance / "dcc.toml"
+    text = config.read_text(encoding="utf-8")
+    (instance / "root.pem").write_bytes(pem(root()))
+    text = re.sub(r"(?m)^certificates = .*$", 'certificates = ["root.pem"]', text)
+    config.write_text(text.replace('environment = "test"', 'environment = "production"'), encoding="utf-8")
+    done = dcc(
+        "key", "import", new_key[0], "-c", config, "--use", "decryption", "--password-file", new_key[1], "--json"
+    )
+    assert done.code == 0, done.err
+    assert "à surveiller : c'est un certificat de test" in done.err
+    told = dcc("check-config", "-c", config, "--json").json["warnings"]
+    assert any(one.startswith("keys.decryption : c'est un certificat de test") for one in told)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_what_is_wrong_with_a_token() -> None:
         open_token(Path("/absent/module.so"), "autre", PIN)
     with pytest.raises(TokenRefused, match="jeton nulle-part absent"):
         open_token(MODULE, "nulle-part", PIN)
-    with pytest.raises(TokenRefused, match="pas de clé RSA nommée chiffrement"):
+    with pytest.raises(TokenRefused, match="pas de clé nommée chiffrement"):
         open_token(MODULE, "autre", PIN).pair("chiffrement")
     with pytest.raises(PinRefused, match="code du jeton est faux") as raised:
         open_token(MODULE, "autre", "9876")
