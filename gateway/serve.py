@@ -77,6 +77,7 @@ async def start(services: Services, roles: frozenset[str], stack: AsyncExitStack
     settings = services.settings
     metrics = Metrics()
     services.count_end = metrics.count_end
+    services.count_lost = metrics.count_lost
     told: dict[str, object] = {"pid": os.getpid(), "smtp": None, "portal": None, "portal_card": None, "metrics": None}
     try:
         server, _, address = start_metrics(settings.metrics.host, settings.metrics.port, metrics)

@@ -45,6 +45,10 @@ def _nobody(_state: MessageState, _code: str | None) -> None:
     """Without metrics nobody counts."""
 
 
+def _none_lost(_why: str) -> None:
+    """Without metrics nobody counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredJudge:
     """What a stored certificate is worth now: the name of the verdict."""
@@ -75,6 +79,7 @@ class Services:
     wake: Wake = field(default_factory=Wake)  # messages to work on
     wake_relay: Wake = field(default_factory=Wake)  # mails to send
     count_end: Ended = _nobody
+    count_lost: Callable[[str], None] = _none_lost  # a mail that was finally not delivered, and why
     owner: str = field(default_factory=new_id)  # under which this process holds its leases
     partners: tuple[Partner, ...] = ()
     unopenable: Unopenable = field(default_factory=lambda: Unopenable(100))

@@ -148,9 +148,12 @@ def mark_all_sent(conn: Connection, mails: Sequence[tuple[str, str | None]], *, 
         mark_sent(conn, one, now=now, message_id=message_id)
 
 
-def mark_failed(conn: Connection, delivery_id: str, *, reason: str) -> bool:
-    """It will not be sent; the reason says why. The sealed file stays, for a person's second try."""
-    return _move(conn, delivery_id, OPEN, state=DeliveryState.FAILED.value, reason=reason, lease_until=None)
+def mark_failed(conn: Connection, delivery_id: str, *, reason: str, attempt: int | None = None) -> bool:
+    """It will not be sent; the reason says why. The sealed file stays, for a person's second try.
+
+    `attempt` as for `retry_later`: without effect where somebody else has claimed it since, and may be sending it.
+    """
+    return _move(conn, delivery_id, OPEN, attempt, state=DeliveryState.FAILED.value, reason=reason, lease_until=None)
 
 
 def mark_uncertain(conn: Connection, delivery_id: str) -> bool:
@@ -171,10 +174,8 @@ def retry_later(conn: Connection, delivery_id: str, *, due: datetime, attempt: i
 
     `attempt` is the number under which it was claimed; without effect where somebody else has claimed it since.
     """
-    back = _MOVE if attempt is None else _MOVE.where(outbox.c.attempts == attempt)
     values = {"state": DeliveryState.QUEUED.value, "due": due, "lease_until": None, "started_at": None}
-    before = [state.value for state in OPEN]
-    return conn.execute(back, {"which": delivery_id, "before": before, **values}).rowcount == 1
+    return _move(conn, delivery_id, OPEN, attempt, **values)
 
 
 def give_back(conn: Connection, delivery_id: str, *, attempt: int) -> bool:
@@ -214,7 +215,7 @@ def by_message_id(conn: Connection, message_id: str) -> Delivery | None:
 
 def mark_receipt(conn: Connection, delivery_id: str, state: DeliveryState, *, reason: str | None = None) -> bool:
     """A receipt says delivered, read or failed. False where it changes nothing: what was read was delivered."""
-    told = {} if reason is None else {"reason": reason}
+    told: dict[str, Any] = {} if reason is None else {"reason": reason}
     return _move(conn, delivery_id, RECEIPT_AFTER[state], state=state.value, lease_until=None, **told)
 
 
@@ -241,9 +242,12 @@ def sealed_files(conn: Connection) -> set[str]:
     return {name for name in found if name is not None}
 
 
-def _move(conn: Connection, delivery_id: str, before: Sequence[DeliveryState], **columns: Any) -> bool:
+def _move(
+    conn: Connection, delivery_id: str, before: Sequence[DeliveryState], attempt: int | None = None, **columns: Any
+) -> bool:
     names = [state.value for state in before]
-    return conn.execute(_MOVE, {"which": delivery_id, "before": names, **columns}).rowcount == 1
+    move = _MOVE if attempt is None else _MOVE.where(outbox.c.attempts == attempt)
+    return conn.execute(move, {"which": delivery_id, "before": names, **columns}).rowcount == 1
 
 
 def _set(conn: Connection, delivery_id: str, **columns: Any) -> None:
