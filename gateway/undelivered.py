@@ -36,9 +36,11 @@ def tell(services: Services, conn: Connection, delivery: Delivery, why: Why, now
         conn,
         AuditRecord(
             at=now, tag="gateway:delivery:undelivered", actor="gateway", certificate=None, message=delivery.message,
-            mail_message_id=delivery.message_id, folder=delivery.folder, document=None, decision=why,
-            code=None if owed is None else owed.reason,
-            detail=json.dumps({"delivery": delivery.id, "kind": delivery.kind, "told": new}),
+            mail_message_id=delivery.message_id, folder=delivery.folder, document=",".join(delivery.documents) or None,
+            decision=why, code=None if owed is None else owed.reason,
+            detail=json.dumps(
+                {"delivery": delivery.id, "account": delivery.account, "kind": delivery.kind, "told": new}
+            ),
         ),
     )  # fmt: skip
     log.error("undelivered", delivery=delivery.id, kind=delivery.kind, why=why, told=new)

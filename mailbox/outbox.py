@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,6 +64,16 @@ _SENT = (
         lease_until=None,
         sealed_file=None,
     )
+)
+_RENEW = (
+    update(outbox)
+    .where(
+        outbox.c.id == bindparam("which"),
+        outbox.c.attempts == bindparam("attempt"),
+        outbox.c.lease_until.is_not(None),
+        outbox.c.state == DeliveryState.QUEUED.value,
+    )
+    .values(lease_until=bindparam("until"))
 )
 _SET = update(outbox).where(outbox.c.id == bindparam("which"))
 _MOVE = _SET.where(outbox.c.state.in_(bindparam("before", expanding=True)))
@@ -182,6 +192,12 @@ def give_back(conn: Connection, delivery_id: str, *, attempt: int) -> bool:
     """Claimed under this number, and nothing of it begun: free for the next worker."""
     mine = _SET.where(outbox.c.started_at.is_(None), outbox.c.attempts == attempt)
     return conn.execute(mine.values(lease_until=None), {"which": delivery_id}).rowcount == 1
+
+
+def renew(conn: Connection, held: Mapping[str, int], lease_until: datetime) -> int:
+    """Hold leases longer: id -> the attempt under which each mail was claimed; how many are still held."""
+    rows = [{"which": one, "attempt": attempt, "until": lease_until} for one, attempt in held.items()]
+    return conn.execute(_RENEW, rows).rowcount if rows else 0
 
 
 def requeue(conn: Connection, delivery_id: str, *, now: datetime) -> bool:
