@@ -44,7 +44,8 @@ class Pipeline:
         self._services = services
         self._clock = clock
         self._kind = Kind("messages", timedelta(seconds=services.settings.worker.lease_seconds), messages.renew)
-        self._stranded: dict[str, int] = {}  # id -> attempt: claimed, and the store failed: given back as soon as it answers
+        # id -> attempt: claimed, and the store failed: given back as soon as it answers
+        self._stranded: dict[str, int] = {}
 
     def run_once(self, limit: int = 1) -> int:
         """Claim up to `limit` due messages and bring each to its end; returns how many were claimed."""
