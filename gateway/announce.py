@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from dcc.gateway.checkpoint import checkpoint
+from dcc.gateway.leases import Kind
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.originals import original_of
 from dcc.gateway.outcomes import Done, Outcomes, fix
@@ -85,6 +86,7 @@ class Announcer:
         self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
         self._swept: datetime | None = None
         self._lease = timedelta(seconds=services.settings.relay.lease_seconds)
+        self._kind = Kind("mails", self._lease, outbox.renew)
         self._finishing = threading.Event()
 
     def finish(self) -> None:
@@ -109,6 +111,7 @@ class Announcer:
             )  # fmt: skip
         if not claimed:
             self._relay.rest()
+        self._services.leases.hold(self._kind, claimed)
         waiting = deque(claimed)
         settled: list[Done] = []
         try:
@@ -122,6 +125,7 @@ class Announcer:
                         settled.append(done)
                     waiting.popleft()
         finally:
+            self._services.leases.drop(self._kind, claimed)
             owed = [partial(self._outcomes.settle, settled)] if settled else []
             self._outcomes.write_down(*owed, *(partial(self._outcomes.give_back, one) for one in waiting))
         return len(claimed)

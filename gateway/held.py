@@ -11,6 +11,7 @@ from dcc.mailbox.rows import new_id
 from dcc.router.answer import plan_answer
 from dcc.router.reasons import reason
 
+FOR_OPERATOR = "D2R-OPR02"  # written to postmaster or abuse
 RECHECKED = ("D2R-CRL03", "D2R-OPN03")  # could not be found out; was not looked at
 
 
@@ -49,6 +50,20 @@ def refuse_held(services: Services, message_id: str, operator: str, now: datetim
         services.audit.append(conn, _record(message, f"operator:{operator}", "operator:message:refused", now, why.code))
     services.wake_relay.set()
     return True
+
+
+def for_operator(services: Services, message_id: str, operator: str, now: datetime) -> bytes | None:
+    """The octets of a mail that was written to the operator, and to nobody else; audited. None: it is not such a one.
+
+    Any other held mail may carry clinical content, which an operator has no right to. Raises OSError.
+    """
+    with services.database.begin() as conn:
+        message = messages.get(conn, message_id)
+        if message is None or message.state is not MessageState.HELD or message.reason_code != FOR_OPERATOR:
+            return None
+        services.audit.append(conn, _record(message, f"operator:{operator}", "operator:message:read", now))
+    with services.open_original(message) as source:
+        return source.read()
 
 
 def recheck_due(services: Services, now: datetime) -> int:

@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from dcc.gateway.checkpoint import checkpoint
+from dcc.gateway.rolebox import is_for_operator, is_role, is_served
 from dcc.gateway.services import Services
-from dcc.mailbox import folders, messages, people
+from dcc.mailbox import messages
 from dcc.mailbox.database import DatabaseGone
 from dcc.mailbox.records import Message, MessageState
 from dcc.mailbox.rows import new_id
@@ -49,14 +50,21 @@ class Intake:
         self._free = 0
 
     def recipient_known(self, address: str) -> bool:
-        """Whether this is the gateway's address, one of a network's, or a folder's."""
+        """Whether this is an address of ours: the gateway's, one of a network's, a folder's, or the operator's."""
         wanted = address.lower()
-        if wanted == self._services.settings.gateway.address:
+        settings = self._services.settings
+        if wanted == settings.gateway.address:
             return True
         with self._services.database.read() as conn:
-            if people.network_by_address(conn, wanted) or people.network_by_registration(conn, wanted):
-                return True
-            return folders.folder(conn, wanted) is not None
+            return is_served(conn, settings, wanted) or is_for_operator(conn, settings, wanted)
+
+    def go_together(self, first: str, second: str) -> bool:
+        """Whether one mail may be for both: the operator's is never opened, the others' is."""
+        if not is_role(first) and not is_role(second):
+            return True
+        with self._services.database.read() as conn:
+            settings = self._services.settings
+            return is_for_operator(conn, settings, first) == is_for_operator(conn, settings, second)
 
     def room(self, size: int = 0) -> Room:
         """Free disk and depth of the queue, looked at once a second at most; `size` is what the sender announces."""

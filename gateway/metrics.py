@@ -13,6 +13,7 @@ from dcc.router.reasons import table
 REPLIES = ("250", "421", "451", "452", "500", "501", "502", "503", "530", "550", "552", "553", "554", "555")
 FETCHES = ("taken", "refused", "unreachable")
 USES = ("signing", "decryption")  # the first decryption key: the one that is announced
+LOST = ("expired", "rejected", "bounced", "waiting")
 STAGES = ("opened", "identified", "read", "decided", "settled")
 
 
@@ -31,6 +32,9 @@ class Metrics:
             "dcc_messages_ended", "Messages by end and reason", ["state", "code"], registry=self.registry
         )
         self.deliveries = Counter("dcc_deliveries", "Outgoing mails by state", ["state"], registry=self.registry)
+        self.lost = Counter(
+            "dcc_deliveries_lost", "Outgoing mails finally not delivered, by why", ["why"], registry=self.registry
+        )
         self.queue = Gauge("dcc_queue_depth", "Messages by state", ["state"], registry=self.registry)
         self.queue_age = Gauge(
             "dcc_queue_oldest_seconds", "Age of the oldest message by state", ["state"], registry=self.registry
@@ -64,6 +68,8 @@ class Metrics:
                 self.ended.labels(state=entry.outcome, code=code)
         for delivery_state in DeliveryState:
             self.deliveries.labels(state=delivery_state.value)
+        for why in LOST:
+            self.lost.labels(why=why)
         for message_state in MessageState:
             self.queue.labels(state=message_state.value)
             self.queue_age.labels(state=message_state.value)
@@ -84,6 +90,10 @@ class Metrics:
     def count_end(self, state: MessageState, code: str | None) -> None:
         """Count the end of one message."""
         self.ended.labels(state=state.value, code=code or "").inc()
+
+    def count_lost(self, why: str) -> None:
+        """Count one outgoing mail that was finally not delivered."""
+        self.lost.labels(why=why).inc()
 
 
 def start_metrics(host: str, port: int, metrics: Metrics) -> tuple[WSGIServer, Thread, str]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.relaying import Rejected, Sent, Uncertain
 from dcc.gateway.services import Services
+from dcc.gateway.undelivered import tell
 from dcc.mailbox import outbox
 from dcc.mailbox.database import DatabaseFull, DatabaseGone
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState
@@ -101,7 +102,8 @@ class Outcomes:
                         continue
                     case Rejected(code):
                         fix(conn, one.delivery, one.path, one.message_id)
-                        outbox.mark_failed(conn, one.delivery.id, reason=code)
+                        if outbox.mark_failed(conn, one.delivery.id, reason=code):
+                            tell(self._services, conn, one.told(), "rejected", now)
                     case _:
                         outbox.mark_uncertain(conn, one.delivery.id)
             self._services.audit.append(conn, *(self._audit_of(one.told(), *one.state(), now) for one in mails))
@@ -115,11 +117,14 @@ class Outcomes:
         """Exponential delay with jitter, until the mail expires (RFC 5321 §4.5.4.1)."""
         relay = self._services.settings.relay
         now = self._clock()
-        if (now - delivery.created_at).total_seconds() > relay.expire_seconds:
+        if self._is_expired(delivery, now):
             with self._services.database.begin() as conn:
-                outbox.mark_failed(conn, delivery.id, reason=code[:20])
-                self.audit(conn, delivery, "failed", code, now)
-            self.count(DeliveryState.FAILED)
+                failed = outbox.mark_failed(conn, delivery.id, reason=code[:20], attempt=delivery.attempts)
+                if failed:
+                    self.audit(conn, delivery, "failed", code, now)
+                    tell(self._services, conn, delivery, "expired", now)
+            if failed:
+                self.count(DeliveryState.FAILED)
             return
         jitter = 0.75 + self._services.random_bytes(1)[0] / 512
         delay = timedelta(seconds=relay.retry_seconds * 2 ** min(max(delivery.attempts, 1) - 1, 10) * jitter)
@@ -129,10 +134,18 @@ class Outcomes:
             )  # fmt: skip
 
     def defer(self, delivery: Delivery, now: datetime) -> None:
-        """Could not be found out whether the reader's card is good: not sent, looked at again (I10)."""
+        """Could not be found out whether the reader's card is good: not sent, looked at again (I10).
+
+        It waits for as long as that lasts; from the time on when another mail would be failed, it is told.
+        """
         delay = timedelta(seconds=self._services.settings.worker.revocation_retry_seconds)
         with self._services.database.begin() as conn:
             outbox.retry_later(conn, delivery.id, due=now + delay, attempt=delivery.attempts)
+            if self._is_expired(delivery, now):
+                tell(self._services, conn, delivery, "waiting", now)
+
+    def _is_expired(self, delivery: Delivery, now: datetime) -> bool:
+        return (now - delivery.created_at).total_seconds() > self._services.settings.relay.expire_seconds
 
     def withhold(self, delivery: Delivery, why: Reason, now: datetime) -> None:
         """The right to receive it has ended: it does not leave, and its file goes (I4)."""

@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from dcc.gateway import stages
 from dcc.gateway.checkpoint import checkpoint
+from dcc.gateway.leases import Kind
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.gateway.settle import LostRaceError, settle
@@ -42,7 +43,9 @@ class Pipeline:
     def __init__(self, services: Services, clock: Callable[[], datetime]) -> None:
         self._services = services
         self._clock = clock
-        self._stranded: set[str] = set()  # claimed, and the store failed: given back as soon as it answers
+        self._kind = Kind("messages", timedelta(seconds=services.settings.worker.lease_seconds), messages.renew)
+        # id -> attempt: claimed, and the store failed: given back as soon as it answers
+        self._stranded: dict[str, int] = {}
 
     def run_once(self, limit: int = 1) -> int:
         """Claim up to `limit` due messages and bring each to its end; returns how many were claimed."""
@@ -50,19 +53,23 @@ class Pipeline:
         now = self._clock()
         stranded = self._stranded.copy()
         with services.database.passing() as conn:  # a lease is worth nothing after a power failure
-            for one in stranded:
-                messages.defer(conn, one, until=now)
+            for one, attempt in stranded.items():
+                messages.defer(conn, one, until=now, attempt=attempt)
             claimed = messages.claim(
-                conn, now=now, lease=timedelta(seconds=services.settings.worker.lease_seconds), limit=limit,
-                owner=services.owner,
+                conn, now=now, lease=self._kind.lease, limit=limit, owner=services.owner
             )  # fmt: skip
-        self._stranded -= stranded
-        for place, message in enumerate(claimed):
-            try:
-                self.process(message)
-            except BaseException:
-                self._stranded.update(one.id for one in claimed[place:])
-                raise
+        for one in stranded:
+            self._stranded.pop(one, None)
+        services.leases.hold(self._kind, claimed)
+        try:
+            for place, message in enumerate(claimed):
+                try:
+                    self.process(message)
+                except BaseException:
+                    self._stranded.update({one.id: one.attempts for one in claimed[place:]})
+                    raise
+        finally:
+            services.leases.drop(self._kind, claimed)
         return len(claimed)
 
     def process(self, message: Message) -> MessageState:
@@ -132,7 +139,7 @@ class Pipeline:
             current = messages.get(conn, message.id)
             if current is None or current.state not in RANK:
                 return MessageState.HELD if current is None else current.state
-            messages.defer(conn, message.id, until=now)
+            messages.defer(conn, message.id, until=now, attempt=message.attempts)
         self._services.wake.set()
         return current.state
 
@@ -146,7 +153,7 @@ class Pipeline:
                 return MessageState.HELD if current is None else current.state
             if current.attempts < settings.attempts:
                 delay = timedelta(seconds=settings.retry_seconds * 2 ** max(0, current.attempts - 1))
-                messages.defer(conn, message.id, until=now + delay)
+                messages.defer(conn, message.id, until=now + delay, attempt=message.attempts)
                 return current.state
         return self._hold(current, kind, now)
 

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -77,6 +77,7 @@ async def start(services: Services, roles: frozenset[str], stack: AsyncExitStack
     settings = services.settings
     metrics = Metrics()
     services.count_end = metrics.count_end
+    services.count_lost = metrics.count_lost
     told: dict[str, object] = {"pid": os.getpid(), "smtp": None, "portal": None, "portal_card": None, "metrics": None}
     try:
         server, _, address = start_metrics(settings.metrics.host, settings.metrics.port, metrics)
@@ -99,6 +100,9 @@ async def start(services: Services, roles: frozenset[str], stack: AsyncExitStack
         pipeline = Pipeline(services, utc_now)
         stack.push_async_callback(_stop_group, alive, WorkerGroup(
             "worker", pipeline.run_once, services.wake, settings.worker.threads).start())  # fmt: skip
+    shortest = timedelta(seconds=min(settings.worker.lease_seconds, settings.relay.lease_seconds))
+    beat = asyncio.create_task(services.leases.run(services.database, utc_now, shortest))
+    stack.callback(beat.cancel)
     housekeeping = asyncio.create_task(housekeeper.run())
     stack.callback(housekeeping.cancel)
     if "worker" in roles and settings.trust.crl_urls:

@@ -22,6 +22,7 @@ from dcc.gateway.crlfetch import fetcher_of
 from dcc.gateway.crlupdate import in_force
 from dcc.gateway.instance import GatewayKeys, open_audit, open_keyring, open_keys
 from dcc.gateway.judging import SignerJudge
+from dcc.gateway.leases import Leases
 from dcc.gateway.ocspask import OcspAsker
 from dcc.gateway.partners import Partner, open_partners
 from dcc.gateway.settings import ConfigurationError, Settings
@@ -42,6 +43,10 @@ Ended = Callable[[MessageState, str | None], None]
 
 
 def _nobody(_state: MessageState, _code: str | None) -> None:
+    """Without metrics nobody counts."""
+
+
+def _none_lost(_why: str) -> None:
     """Without metrics nobody counts."""
 
 
@@ -75,6 +80,8 @@ class Services:
     wake: Wake = field(default_factory=Wake)  # messages to work on
     wake_relay: Wake = field(default_factory=Wake)  # mails to send
     count_end: Ended = _nobody
+    count_lost: Callable[[str], None] = _none_lost  # a mail that was finally not delivered, and why
+    leases: Leases = field(default_factory=Leases)  # what this process works on
     owner: str = field(default_factory=new_id)  # under which this process holds its leases
     partners: tuple[Partner, ...] = ()
     unopenable: Unopenable = field(default_factory=lambda: Unopenable(100))

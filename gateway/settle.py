@@ -13,6 +13,7 @@ from dcc.gateway.administering import Actor, records
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
+from dcc.gateway.undelivered import tell
 from dcc.mailbox import documents, messages, outbox
 from dcc.mailbox.changes import Change, ChangeLost, apply
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState, DocumentStatus, MessageState, StageTiming
@@ -46,7 +47,7 @@ def settle(services: Services, progress: Progress, ended: Ended, now: datetime) 
         _write_changes(conn, changes, now)
         outbox.enqueue_all(conn, _owed(progress, ended))
         if ended.receipt is not None:
-            outbox.mark_receipt(conn, *ended.receipt)
+            _write_receipt(services, conn, *ended.receipt, now)
         if progress.replay_key is not None:
             messages.record_replay(conn, progress.replay_key, message.id)
         services.audit.append(conn, *_records(progress, ended, now), *records(changes, _actor(progress), now))
@@ -61,6 +62,15 @@ def _owed(progress: Progress, ended: Ended) -> Sequence[Delivery]:
     if progress.message.mail_from:
         return ended.deliveries
     return [one for one in ended.deliveries if one.kind not in ANSWERS]
+
+
+def _write_receipt(services: Services, conn: Connection, delivery_id: str, state: DeliveryState, now: datetime) -> None:
+    """What a report says of one of our mails; one that was given back is lost, and told of."""
+    if not outbox.mark_receipt(conn, delivery_id, state) or state is not DeliveryState.FAILED:
+        return
+    lost = outbox.get(conn, delivery_id)
+    if lost is not None:
+        tell(services, conn, lost, "bounced", now)
 
 
 def _write_documents(conn: Connection, ended: Ended) -> None:

@@ -22,7 +22,7 @@ PARAMETER = "501 5.5.4 Malformed parameter"
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A mailbox (empty: the null sender) and what was said beside it, keys in capitals."""
+    """A mailbox (empty: the null sender; `postmaster` alone has no domain) and what was said beside it, keys in capitals."""
 
     address: str
     parameters: dict[str, str]
@@ -47,7 +47,10 @@ def parse_path(keyword: str, argument: str) -> Path | Refused:
         path, rest = found["path"], found["rest"]
     else:  # some devices leave the brackets out; it can be understood in one way only
         path, _, rest = text.partition(" ")
-    address = _address(path, null_sender=keyword == "FROM:" and found is not None)
+    if keyword == "TO:" and path.lower() == "postmaster":  # RFC 5321 §4.1.1.3: the one mailbox without a domain
+        address: str | None = path
+    else:
+        address = _address(path, null_sender=keyword == "FROM:" and found is not None)
     if address is None:
         return Refused(MALFORMED[keyword])
     parameters: dict[str, str] = {}

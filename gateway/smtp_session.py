@@ -21,6 +21,7 @@ STOPPING = "421 4.3.2 Service shutting down"
 BUSY = "451 4.3.2 Too many messages are waiting, try again later"
 NOT_IMPLEMENTED = "502 5.5.1 Not implemented"
 NOT_KNOWN = "550 5.1.1 No such mailbox here"
+APART = "452 4.5.3 A mail for the postmaster is for nobody else, send this recipient's by itself"
 UNKNOWN_PARAMETER = "555 5.5.4 Parameter not recognized"
 ROOMS = {Room.DISK_FULL: FULL, Room.QUEUE_FULL: BUSY}
 
@@ -112,14 +113,23 @@ class DoorSession(Connection):
             return UNKNOWN_PARAMETER
         if len(self.envelope.rcpt_tos) >= self._settings.recipients:
             return "452 4.5.3 Too many recipients"  # RFC 5321 §4.5.3.1.10
+        address = path.address if "@" in path.address else f"{path.address}@{self.hostname}"  # <postmaster>
         try:
-            known = await self._door.in_thread(functools.partial(self._door.intake.recipient_known, path.address))
+            refused = await self._door.in_thread(functools.partial(self._not_taken, address))
         except (DatabaseGone, DatabaseFull, OSError):
             return LATER
-        if not known:
-            return NOT_KNOWN
-        self.envelope.rcpt_tos.append(path.address)
+        if refused is not None:
+            return refused
+        self.envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
+
+    def _not_taken(self, address: str) -> str | None:
+        """Why this recipient cannot be added, or None."""
+        if not self._door.intake.recipient_known(address):
+            return NOT_KNOWN
+        if self.envelope.rcpt_tos and not self._door.intake.go_together(self.envelope.rcpt_tos[0], address):
+            return APART
+        return None
 
     # DATA (defects B, C, D, E, F, J)
 

@@ -9,8 +9,10 @@ from datetime import timedelta
 from dcc.cards.verdict import Verdict
 from dcc.gateway.asking import newcomer, petition_stage, renewed
 from dcc.gateway.decided import ended_of
+from dcc.gateway.held import FOR_OPERATOR
 from dcc.gateway.identifying import identify, learned
 from dcc.gateway.progress import Ended, Progress
+from dcc.gateway.rolebox import all_for_operator
 from dcc.gateway.services import Services
 from dcc.mailbox import people
 from dcc.mailbox.records import Account, MessageState
@@ -30,6 +32,7 @@ from dcc.smime.verdict import Content, Opened, Problem
 
 REVOCATION_UNKNOWN = "D2R-CRL03"
 TOO_MANY = "D2R-OPN03"
+MATCHED = "D2R-REP01"
 
 
 def open_stage(services: Services, progress: Progress) -> Ended | None:
@@ -38,8 +41,14 @@ def open_stage(services: Services, progress: Progress) -> Ended | None:
     source = progress.stack.enter_context(services.open_original(message))
     size = source.seek(0, os.SEEK_END)  # our own Received field stands before the octets that `message.size` counts
     report = reports.recognise(source, size, limits=services.limits, mail_from=message.mail_from)
+    for_operator = all_for_operator(services.database, services.settings, message.recipients)
     if report is not None:
-        return _report(services, progress, report, authenticated=False)
+        told = _report(services, progress, report, authenticated=False)
+        if not for_operator or told.code == MATCHED:
+            return told
+    if for_operator:  # kept under a key (I3), not opened, not answered (I5)
+        progress.clear = True
+        return Ended.held(reason(FOR_OPERATOR))
     closed = services.unopenable.closed_until(message.mail_from, message.peer, progress.at)
     if closed is not None:  # R-ORACLE: neither opened nor answered before then
         return Ended.held(reason(TOO_MANY), retry_at=closed)

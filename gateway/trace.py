@@ -29,6 +29,7 @@ SENTENCES: Mapping[str, str] = {
     "delivery:read": "a lu",
     "delivery:withheld": "n'a pas reçu",
     "delivery:failed": "n'a pas pu recevoir",
+    "delivery:undelivered": "n'a finalement pas pu recevoir, le réseau en est prévenu",
     "delivery:uncertain": "a peut-être reçu",
     "document:read": "a consulté",
     "document:deleted": "a supprimé",

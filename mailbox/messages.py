@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,6 +38,16 @@ _CLAIM = (
     .returning(messages)
 )
 _MOVE = update(messages).where(messages.c.id == bindparam("which"), messages.c.state == bindparam("before"))
+_RENEW = (
+    update(messages)
+    .where(
+        messages.c.id == bindparam("which"),
+        messages.c.attempts == bindparam("attempt"),
+        messages.c.lease_until.is_not(None),
+        or_(*(messages.c.state == one for one in IN_PROGRESS)),
+    )
+    .values(lease_until=bindparam("until"))
+)
 _DOCUMENTS = select(messages.c.documents).where(messages.c.id == bindparam("which"))
 AT_ONCE = 500  # an engine bounds the parameters of a statement
 _KNOWN = select(messages.c.id).where(messages.c.id.in_(bindparam("ids", expanding=True)))
@@ -119,9 +129,14 @@ def settle(
     return _move(conn, message_id, expected, values | columns)
 
 
-def defer(conn: Connection, message_id: str, *, until: datetime) -> None:
-    """Give the lease back and look again at `until`; a message that has its end keeps it as it is."""
+def defer(conn: Connection, message_id: str, *, until: datetime, attempt: int | None = None) -> None:
+    """Give the lease back and look again at `until`; a message that has its end keeps it as it is.
+
+    `attempt` is the number under which it was claimed: without effect where somebody else has claimed it since.
+    """
     mine = update(messages).where(messages.c.id == message_id, messages.c.state.in_(IN_PROGRESS))
+    if attempt is not None:
+        mine = mine.where(messages.c.attempts == attempt)
     conn.execute(mine.values(lease_until=None, due=until))
 
 
@@ -131,9 +146,13 @@ def release(conn: Connection, owner: str) -> int:
     return conn.execute(held.values(lease_until=None)).rowcount
 
 
-def renew(conn: Connection, message_id: str, *, lease_until: datetime) -> None:
-    """Hold the lease longer: the work is long, not dead."""
-    conn.execute(update(messages).where(messages.c.id == message_id).values(lease_until=lease_until))
+def renew(conn: Connection, held: Mapping[str, int], lease_until: datetime) -> int:
+    """Hold leases longer, the work is long, not dead: id -> the attempt under which each was claimed; how many.
+
+    Without effect on what has its end, was given back, or was claimed by somebody else since.
+    """
+    rows = [{"which": one, "attempt": attempt, "until": lease_until} for one, attempt in held.items()]
+    return conn.execute(_RENEW, rows).rowcount if rows else 0
 
 
 def reopen(conn: Connection, message_id: str, *, now: datetime, evidence: str | None = None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -64,6 +64,16 @@ _SENT = (
         lease_until=None,
         sealed_file=None,
     )
+)
+_RENEW = (
+    update(outbox)
+    .where(
+        outbox.c.id == bindparam("which"),
+        outbox.c.attempts == bindparam("attempt"),
+        outbox.c.lease_until.is_not(None),
+        outbox.c.state == DeliveryState.QUEUED.value,
+    )
+    .values(lease_until=bindparam("until"))
 )
 _SET = update(outbox).where(outbox.c.id == bindparam("which"))
 _MOVE = _SET.where(outbox.c.state.in_(bindparam("before", expanding=True)))
@@ -148,9 +158,12 @@ def mark_all_sent(conn: Connection, mails: Sequence[tuple[str, str | None]], *, 
         mark_sent(conn, one, now=now, message_id=message_id)
 
 
-def mark_failed(conn: Connection, delivery_id: str, *, reason: str) -> bool:
-    """It will not be sent; the reason says why. The sealed file stays, for a person's second try."""
-    return _move(conn, delivery_id, OPEN, state=DeliveryState.FAILED.value, reason=reason, lease_until=None)
+def mark_failed(conn: Connection, delivery_id: str, *, reason: str, attempt: int | None = None) -> bool:
+    """It will not be sent; the reason says why. The sealed file stays, for a person's second try.
+
+    `attempt` as for `retry_later`: without effect where somebody else has claimed it since, and may be sending it.
+    """
+    return _move(conn, delivery_id, OPEN, attempt, state=DeliveryState.FAILED.value, reason=reason, lease_until=None)
 
 
 def mark_uncertain(conn: Connection, delivery_id: str) -> bool:
@@ -171,16 +184,20 @@ def retry_later(conn: Connection, delivery_id: str, *, due: datetime, attempt: i
 
     `attempt` is the number under which it was claimed; without effect where somebody else has claimed it since.
     """
-    back = _MOVE if attempt is None else _MOVE.where(outbox.c.attempts == attempt)
     values = {"state": DeliveryState.QUEUED.value, "due": due, "lease_until": None, "started_at": None}
-    before = [state.value for state in OPEN]
-    return conn.execute(back, {"which": delivery_id, "before": before, **values}).rowcount == 1
+    return _move(conn, delivery_id, OPEN, attempt, **values)
 
 
 def give_back(conn: Connection, delivery_id: str, *, attempt: int) -> bool:
     """Claimed under this number, and nothing of it begun: free for the next worker."""
     mine = _SET.where(outbox.c.started_at.is_(None), outbox.c.attempts == attempt)
     return conn.execute(mine.values(lease_until=None), {"which": delivery_id}).rowcount == 1
+
+
+def renew(conn: Connection, held: Mapping[str, int], lease_until: datetime) -> int:
+    """Hold leases longer: id -> the attempt under which each mail was claimed; how many are still held."""
+    rows = [{"which": one, "attempt": attempt, "until": lease_until} for one, attempt in held.items()]
+    return conn.execute(_RENEW, rows).rowcount if rows else 0
 
 
 def requeue(conn: Connection, delivery_id: str, *, now: datetime) -> bool:
@@ -214,7 +231,7 @@ def by_message_id(conn: Connection, message_id: str) -> Delivery | None:
 
 def mark_receipt(conn: Connection, delivery_id: str, state: DeliveryState, *, reason: str | None = None) -> bool:
     """A receipt says delivered, read or failed. False where it changes nothing: what was read was delivered."""
-    told = {} if reason is None else {"reason": reason}
+    told: dict[str, Any] = {} if reason is None else {"reason": reason}
     return _move(conn, delivery_id, RECEIPT_AFTER[state], state=state.value, lease_until=None, **told)
 
 
@@ -241,9 +258,12 @@ def sealed_files(conn: Connection) -> set[str]:
     return {name for name in found if name is not None}
 
 
-def _move(conn: Connection, delivery_id: str, before: Sequence[DeliveryState], **columns: Any) -> bool:
+def _move(
+    conn: Connection, delivery_id: str, before: Sequence[DeliveryState], attempt: int | None = None, **columns: Any
+) -> bool:
     names = [state.value for state in before]
-    return conn.execute(_MOVE, {"which": delivery_id, "before": names, **columns}).rowcount == 1
+    move = _MOVE if attempt is None else _MOVE.where(outbox.c.attempts == attempt)
+    return conn.execute(move, {"which": delivery_id, "before": names, **columns}).rowcount == 1
 
 
 def _set(conn: Connection, delivery_id: str, **columns: Any) -> None:

@@ -17,7 +17,7 @@ RECEIPTS = {
     "error": DeliveryState.DELIVERED,  # it arrived; the reader's software could not integrate it
     "failed": DeliveryState.FAILED,
 }
-RANK = {DeliveryState.SENT: 0, DeliveryState.UNCERTAIN: 0, DeliveryState.DELIVERED: 1, DeliveryState.READ: 2}
+RANK = {DeliveryState.DELIVERED: 1, DeliveryState.READ: 2}
 
 
 def match_report(conn: Connection, report: Report, *, from_address: str | None, authenticated: bool) -> Done:
@@ -46,8 +46,15 @@ def _delivery(conn: Connection, report: Report, from_address: str) -> Delivery |
 
 def _receipt(report: Report, delivery: Delivery) -> str | None:
     state = RECEIPTS.get(report.outcome)
-    if state is None or report.kind == "auto" or delivery.state not in RANK:
+    if state is None or report.kind == "auto" or not _may_have_arrived(delivery):
         return None
-    if state in RANK and RANK[state] <= RANK[delivery.state] and delivery.state is not DeliveryState.UNCERTAIN:
+    if state in RANK and RANK[state] <= RANK.get(delivery.state, 0):
         return None
     return state.value
+
+
+def _may_have_arrived(delivery: Delivery) -> bool:
+    """Whether the mail can have left: a report may be quicker than our own record of the next host's answer."""
+    if delivery.state is DeliveryState.QUEUED:
+        return delivery.started_at is not None
+    return delivery.state is not DeliveryState.WITHHELD

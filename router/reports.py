@@ -100,7 +100,8 @@ def _dsn(file: BinaryIO, root: mime.Entity, part: mime.Entity) -> Report:
     groups = list(_groups(file, part))
     recipient = next((one for one in groups if one.get("Action") or one.get("Final-Recipient")), Headers())
     action = (recipient.get("Action") or "").strip().lower()
-    outcome = {"failed": "failed", "delayed": "delayed", "delivered": "delivered", "relayed": "delivered"}
+    # `relayed` left for a host that tells nothing of a delivery: a failure may still come (RFC 3464 §2.3.3)
+    outcome = {"failed": "failed", "delayed": "delayed", "delivered": "delivered"}
     return Report(
         kind="dsn",
         original_message_ids=_returned_ids(file, root) or message_ids(root.headers),

@@ -14,7 +14,7 @@ LANGUAGES = ("fr", "en")
 RULE = "-" * 60
 KINDS = (
     "report", "notice", "acknowledgement", "refusal", "held", "registration", "account_request", "account_decided",
-    "folder_opened", "carried", "presence", "forms",
+    "folder_opened", "carried", "presence", "forms", "undelivered",
 )  # fmt: skip
 
 

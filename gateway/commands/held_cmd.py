@@ -1,4 +1,4 @@
-"""`dcc held list|show|assign|release|refuse`: messages that wait for a person, with the reason."""
+"""`dcc held list|show|read|assign|release|refuse`: messages that wait for a person, with the reason."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Les messages en attente d'une personne.")
     group.command("list")(list_held)
     group.command("show")(show)
+    group.command("read")(read)
     group.command("assign")(assign)
     group.command("release")(release)
     group.command("refuse")(refuse)
@@ -72,6 +73,34 @@ def show(
             typer.echo(line)
     elif view["state"] == "held":
         common.say("rapprochement : réservé au rôle d'identitovigilance (--operator ADRESSE DU COMPTE)")
+
+
+def read(
+    message_id: MessageArgument,
+    config: ConfigOption,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Le fichier où écrire le courriel reçu.")],
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Écrit un courriel adressé à postmaster ou abuse. Exemple : dcc held read ID -c dcc.toml --out courriel.eml"""
+    from dcc.gateway.held import for_operator
+    from dcc.gateway.services import open_services
+
+    if not operator:
+        common.stop("dites qui lit : --operator NOM", common.EXIT_USAGE)
+    settings = common.settings_of(config)
+    with open_services(settings) as services:
+        try:
+            octets = for_operator(services, message_id, operator, common.now_utc())
+        except OSError:
+            common.stop("l'original de ce message n'est plus là", common.EXIT_UNKNOWN)
+    if octets is None:
+        common.stop("ce message n'est pas en attente, ou n'est pas adressé à l'exploitant : il ne se lit pas ici")
+    common.write_private(out, octets)
+    if json_output:
+        common.print_json({"id": message_id, "path": str(out), "size": len(octets)})
+        return
+    typer.echo(f"{out}  {len(octets)} octets")
 
 
 def assign(

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from dcc.cards.judge import Judge
 from dcc.gateway.running import serving
 from dcc.gateway.services import Services, open_services
 from dcc.gateway.settings import Settings, load_settings
 from doors import Place, RunningDoor, open_door
+from inprocess import Rooms
 from killable import Nursery
 
 
@@ -105,3 +107,32 @@ def nursery() -> Iterator[Nursery]:
     found = Nursery()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def filed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance with one filed deposit, nothing of it sent yet; copied."""
+    directory = tmp_path_factory.mktemp("filed") / "instance"
+    shutil.copytree(made, directory)
+    with open_services(load_settings(directory / "dcc.toml")) as services:
+        found = Rooms(services)
+        found.deposit()
+        found.work()
+    return directory
+
+
+@pytest.fixture(scope="session")
+def judge(filed: Path) -> Judge:
+    """The judge of the cards, which remembers the paths it has found."""
+    with open_services(load_settings(filed / "dcc.toml")) as services:
+        return services.judge
+
+
+@pytest.fixture
+def rooms(filed: Path, judge: Judge, tmp_path: Path) -> Iterator[Rooms]:
+    """Its rooms, in a copy of the test's own."""
+    directory = tmp_path / "instance"
+    shutil.copytree(filed, directory)
+    with open_services(load_settings(directory / "dcc.toml")) as services:
+        services.judge = judge
+        yield Rooms(services)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -12,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dcc.cards.judge import Judge
 from dcc.gateway.relaying import Rejected, Sent, TryLater, Uncertain
-from dcc.gateway.services import open_services
-from dcc.gateway.settings import load_settings
 from dcc.mailbox import documents, folders, outbox, people
 from dcc.mailbox.database import DatabaseGone
 from dcc.mailbox.records import AccountState, ConsentState, DeliveryState, DocumentStatus
@@ -26,35 +22,6 @@ from inprocess import Recorder, Rooms, failing
 from terminal import dcc
 
 READERS = ("oncologist", "secretary", "gp", "pathologist", "no_encryption", "automaton")
-
-
-@pytest.fixture(scope="module")
-def worked(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instance with one filed deposit, nothing of it sent yet; copied."""
-    directory = tmp_path_factory.mktemp("worked") / "instance"
-    shutil.copytree(made, directory)
-    with open_services(load_settings(directory / "dcc.toml")) as services:
-        found = Rooms(services)
-        found.deposit()
-        found.work()
-    return directory
-
-
-@pytest.fixture(scope="module")
-def judge(worked: Path) -> Judge:
-    """The judge of the cards, which remembers the paths it has found."""
-    with open_services(load_settings(worked / "dcc.toml")) as services:
-        return services.judge
-
-
-@pytest.fixture
-def rooms(worked: Path, judge: Judge, tmp_path: Path) -> Iterator[Rooms]:
-    """Its rooms, in a copy of the test's own."""
-    directory = tmp_path / "instance"
-    shutil.copytree(worked, directory)
-    with open_services(load_settings(directory / "dcc.toml")) as services:
-        services.judge = judge
-        yield Rooms(services)
 
 
 def account_of(rooms: Rooms, person: str) -> str:
@@ -311,7 +278,7 @@ def test_expires(rooms: Rooms) -> None:
         announcer.run_once()
         rooms.clock.later(hours=4)
     # The opposition lists are too old by then to send to readers; the answer to the depositor needs none
-    found = rooms.delivery("coordinator")
+    (found,) = [one for one in rooms.deliveries("coordinator") if one.kind == "acknowledgement"]
     assert (found.state, found.reason) == (DeliveryState.FAILED, "451 4.3.0")
     assert "451 4.3.0" in rooms.audited("gateway:delivery:failed")
     assert host.mails == []
@@ -323,8 +290,10 @@ def test_refused_for_good(rooms: Rooms) -> None:
     announcer = rooms.announcer(host)
     announcer.run_once()
     states = Counter(one.state for one in rooms.deliveries())
-    assert states == {DeliveryState.FAILED: 1, DeliveryState.SENT: 6}
+    assert states == {DeliveryState.FAILED: 1, DeliveryState.SENT: 6, DeliveryState.QUEUED: 1}
+    assert [one.kind for one in rooms.deliveries() if one.state is DeliveryState.QUEUED] == ["undelivered"]
     assert rooms.audited("gateway:delivery:failed") == ["550 5.1.1"]
+    assert announcer.run_once() == 1
     assert announcer.run_once() == 0
 
 
@@ -333,7 +302,8 @@ def test_a_person_sends_it_again(rooms: Rooms, outcome: Uncertain | Rejected) ->
     """Uncertain or failed: never again by itself; `dcc outbox retry` sends the same octets under the same id."""
     host = Recorder(outcome)
     announcer = rooms.announcer(host)
-    announcer.run_once()
+    while announcer.run_once():
+        pass
     (stuck,) = [one for one in rooms.deliveries() if one.state is not DeliveryState.SENT]
     rooms.clock.later(days=1)
     assert announcer.run_once() == 0

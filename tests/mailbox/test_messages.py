@@ -124,9 +124,27 @@ def test_renewed_lease_is_kept(database: Database, make_message: Make, now: date
     _insert(database, make_message(1))
     with database.begin() as conn:
         messages.claim(conn, now=now, lease=LEASE, limit=1)
-        messages.renew(conn, "message1", lease_until=now + 3 * LEASE)
+        assert messages.renew(conn, {"message1": 1}, now + 3 * LEASE) == 1
+        assert messages.renew(conn, {}, now) == 0
     with database.begin() as conn:
         assert messages.claim(conn, now=now + 2 * LEASE, lease=LEASE, limit=1) == []
+
+
+def test_lost_lease_is_not_renewed(database: Database, make_message: Make, now: datetime) -> None:
+    """What was given back, claimed by another since, or has its end is not held by the worker that was slow."""
+    for number in (1, 2, 3, 4):
+        _insert(database, make_message(number))
+    with database.begin() as conn:
+        messages.claim(conn, now=now, lease=LEASE, limit=4)
+        messages.defer(conn, "message1", until=now)
+        messages.settle(conn, "message2", expected=MessageState.RECEIVED, end=MessageState.DONE, now=now, stages=())
+        later = now + LEASE + timedelta(seconds=1)
+        assert messages.renew(conn, {"message4": 1}, later + LEASE) == 1
+        taken = messages.claim(conn, now=later, lease=LEASE, limit=4)
+        assert {one.id for one in taken} == {"message1", "message3"}
+        assert messages.renew(conn, {f"message{one}": 1 for one in (1, 2, 3)}, later + 9 * LEASE) == 0
+        messages.defer(conn, "message3", until=later, attempt=1)
+        assert messages.claim(conn, now=later, lease=LEASE, limit=4) == [], "a slow worker gives back only its own"
 
 
 def test_deferred_message_waits(database: Database, make_message: Make, now: datetime) -> None:

@@ -253,3 +253,18 @@ def test_told_later_though_believed_lost(database: Database, make_delivery: Make
         assert len(outbox.interrupted(conn, now=now + 2 * LEASE)) == 1
         assert outbox.retry_later(conn, "delivery1", due=now + 3 * LEASE)
     assert _claim(database, now + 3 * LEASE) == ["delivery1"]
+
+
+def test_lease_of_long_work_is_renewed(database: Database, make_delivery: Make, now: datetime) -> None:
+    """Mails that are being sealed stay their worker's; those it lost, gave back or sent do not."""
+    _owe(database, *(make_delivery(number, due=now) for number in (1, 2, 3, 4)))
+    assert len(_claim(database, now)) == 4
+    later = now + LEASE + timedelta(seconds=1)
+    with database.begin() as conn:
+        assert outbox.give_back(conn, "delivery2", attempt=1)
+        outbox.mark_sent(conn, "delivery3", now=now)
+        assert outbox.renew(conn, {f"delivery{one}": 1 for one in (1, 2, 3)}, later + LEASE) == 1
+        assert outbox.renew(conn, {}, now) == 0
+    assert set(_claim(database, later)) == {"delivery2", "delivery4"}
+    with database.begin() as conn:
+        assert outbox.renew(conn, {"delivery4": 1}, later + 9 * LEASE) == 0

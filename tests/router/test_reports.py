@@ -93,8 +93,12 @@ def test_receipts_are_read(disposition: bytes, extra: bytes, outcome: str, error
 
 
 @pytest.mark.parametrize(
-    ("action", "outcome"), [(b"failed", "failed"), (b"delayed", "delayed"), (b"delivered", "delivered"), (b"x", "none")]
-)
+    ("action", "outcome"),
+    [
+        (b"failed", "failed"), (b"delayed", "delayed"), (b"delivered", "delivered"), (b"relayed", "none"),
+        (b"x", "none"),
+    ],
+)  # fmt: skip
 def test_bounces_are_read(action: bytes, outcome: str) -> None:
     """A DSN names our mail by the returned headers (RFC 3464)."""
     found = seen(DSN % action, "")
@@ -121,7 +125,7 @@ def test_automatic_replies(headers: bytes, mail_from: str, is_report: bool) -> N
     assert (seen(headers + b"\r\nbody", mail_from) is not None) is is_report
 
 
-def delivery(kit: Any, state: DeliveryState, now: Any) -> None:
+def delivery(kit: Any, state: DeliveryState, now: Any, *, started: bool = True) -> None:
     row = Delivery(
         id="o1",
         dedupe_key="k",
@@ -136,6 +140,7 @@ def delivery(kit: Any, state: DeliveryState, now: Any) -> None:
         created_at=now,
         due=now,
         message_id="<our@gateway.test>",
+        started_at=now if started else None,
     )
     kit.write(lambda conn: outbox.enqueue(conn, row))
 
@@ -192,6 +197,32 @@ def test_bounce_marks_the_delivery_failed(kit: Any, constants: Any) -> None:
     assert found is not None
     with kit.database.read() as conn:
         assert decide_report(found, conn=conn, from_address="mailer-daemon@x").receipt == "failed"
+
+
+@pytest.mark.parametrize(
+    ("state", "started", "receipt"),
+    [
+        (DeliveryState.QUEUED, True, "failed"),
+        (DeliveryState.QUEUED, False, None),
+        (DeliveryState.WITHHELD, True, None),
+    ],
+)
+def test_bounce_quicker_than_our_own_record(
+    kit: Any, constants: Any, state: DeliveryState, started: bool, receipt: str | None
+) -> None:
+    """A bounce of a mail that is being handed over counts; one of a mail that has not begun to leave cannot be."""
+    delivery(kit, state, constants["now"], started=started)
+    found = seen(DSN % b"failed", "")
+    assert found is not None
+    with kit.database.read() as conn:
+        assert decide_report(found, conn=conn, from_address=None).receipt == receipt
+
+
+def test_receipt_after_a_bounce(kit: Any, constants: Any) -> None:
+    """A reader's receipt for a mail that had been given back says that it has arrived after all."""
+    delivery(kit, DeliveryState.FAILED, constants["now"])
+    with kit.database.read() as conn:
+        assert decide_report(mdn(b"x; displayed"), conn=conn, from_address="drb@rca.test").receipt == "read"
 
 
 @settings(max_examples=150, deadline=None)
