@@ -77,7 +77,10 @@ class Announcer:
             settings.ask_receipts,
         )
         self._signer = key_signer(services.keys.signing)
-        self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
+        self._profile = Profile(
+            extra_certificates=(services.keys.decryption[0].certificate,),
+            post_quantum=services.settings.smime.post_quantum,
+        )
         self._swept: datetime | None = None
         self._lease = timedelta(seconds=services.settings.relay.lease_seconds)
         self._finishing = threading.Event()

@@ -17,7 +17,6 @@ from dcc.gateway.services import Services
 from dcc.gateway.settings import ConfigurationError, Settings
 from dcc.mailbox import directory, messages, people
 from dcc.mailbox.directory import Entry
-from dcc.smime.open import open_message
 
 MOST_OCTETS = 4 << 20  # of one answer
 ENROLLED, LDAP, FHIR, HARVESTED = "enrolled", "ldap", "fhir", "harvested"
@@ -158,10 +157,7 @@ def _harvest(services: Services, message_id: str, address: str, now: datetime) -
     if message is None or message.signer not in {one.id for one in senders}:
         raise NoSuchMail("ce message n'est pas un message vérifié de cette personne")
     with services.open_original(message) as source:
-        opened = open_message(
-            source, keys=services.keys.decryption, limits=services.limits, random_bytes=services.random_bytes,
-            workdir=services.workdir,
-        )  # fmt: skip
+        opened = services.open_mail(source)
     try:
         if opened.problem is not None or not opened.intact or len(opened.signers) != 1:
             raise NoSuchMail("la signature de ce message ne se vérifie pas")

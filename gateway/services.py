@@ -37,6 +37,8 @@ from dcc.mailbox.rows import new_id
 from dcc.mailbox.spool import Spool
 from dcc.router.doctypes import Matrix, default_matrix, load_matrix
 from dcc.smime.limits import Limits
+from dcc.smime.open import open_message
+from dcc.smime.verdict import Opened
 
 Ended = Callable[[MessageState, str | None], None]
 
@@ -113,6 +115,13 @@ class Services:
         """The secret again. Raises KeyMissing, ValueError."""
         version, _, wrapped = sealed.partition(":")
         return self.keyring.unwrap(int(version), bytes.fromhex(wrapped))
+
+    def open_mail(self, source: BinaryIO) -> Opened:
+        """A received mail with the keys, limits and switches of this gateway; close the result."""
+        return open_message(
+            source, keys=self.keys.decryption, limits=self.limits, random_bytes=self.random_bytes,
+            workdir=self.workdir, post_quantum=self.settings.smime.post_quantum,
+        )  # fmt: skip
 
     def open_original(self, message: Message) -> BinaryIO:
         """The received bytes, unchanged: from the spool, or from under a key when they came in clear (I3, I6)."""

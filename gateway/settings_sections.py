@@ -163,6 +163,12 @@ class WorkerSettings(Section):
     unopenable_per_hour: int = Field(default=100, gt=0)  # of one sender; more are held unopened for the hour (R-ORACLE)
 
 
+class SmimeSettings(Section):
+    """What the S/MIME reader and writer may use beyond the algorithms of today."""
+
+    post_quantum: bool = False  # ML-KEM recipients and ML-DSA signatures (RFC 9936, RFC 9882), read and written
+
+
 class PartnerSettings(Section):
     """A partner outside the card world: its anchors may vouch for addresses of these domains (RFC 8550)."""
 
