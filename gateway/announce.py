@@ -31,7 +31,7 @@ from dcc.mailbox.snapshot import Snapshot
 from dcc.mailbox.spool import fsync_directory
 from dcc.router.compose import Composed, Composer, Composing, NothingToSay
 from dcc.router.composeparts import EncodedDeposits
-from dcc.router.distribute import CardJudge, still_allowed
+from dcc.router.distribute import CardJudge, partner_mailbox, still_allowed
 from dcc.router.reasons import Reason
 from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile, seal
@@ -249,4 +249,4 @@ def _may_encrypt(delivery: Delivery, kind: str, store: Snapshot, judge: CardJudg
     account = store.account(delivery.account)
     if account is None or account.encryption_certificate is None:
         return False
-    return judge(account.encryption_certificate, "encrypt") in {"VALID", "REVOCATION_UNKNOWN"}
+    return judge(account.encryption_certificate, "encrypt", partner_mailbox(account)) in {"VALID", "REVOCATION_UNKNOWN"}

@@ -25,6 +25,7 @@ from dcc.gateway.judging import SignerJudge
 from dcc.gateway.ocspask import OcspAsker
 from dcc.gateway.partners import Partner, open_partners
 from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.storedjudge import StoredJudge
 from dcc.gateway.unopenable import Unopenable
 from dcc.gateway.worker import Wake
 from dcc.mailbox.audit import AuditTrail
@@ -45,17 +46,6 @@ Ended = Callable[[MessageState, str | None], None]
 
 def _nobody(_state: MessageState, _code: str | None) -> None:
     """Without metrics nobody counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredJudge:
-    """What a stored certificate is worth now: the name of the verdict."""
-
-    judge: Judge
-    clock: Callable[[], datetime]
-
-    def __call__(self, certificate: bytes, purpose: str) -> str:
-        return self.judge(certificate, at=self.clock(), purpose=purpose).verdict.value
 
 
 @dataclass(slots=True)
@@ -94,7 +84,7 @@ class Services:
 
     def judge_stored(self, at: Callable[[], datetime]) -> StoredJudge:
         """A judge of stored certificates, as the router wants it: the name of the verdict."""
-        return StoredJudge(self.judge, at)
+        return StoredJudge(self.judge, self.partners, self.settings.smime.post_quantum, at)
 
     def judge_signer(self, certificate: bytes, extra: tuple[bytes, ...], at: datetime) -> Judgement:
         """The verdict of the lists alone on a certificate that signs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from sqlalchemy import update
 
 import throwaway
 from dcc.gateway.clients import signed_entity
@@ -18,11 +20,13 @@ from dcc.gateway.demo_deposits import Draft, entity
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 from dcc.mailbox.records import MessageState
+from dcc.mailbox.schema import accounts
 from dcc.smime import der, kem
 from dcc.smime.certificates import parts
 from dcc.smime.keys import KeyPair, KeyUnreadable, load_key_file
+from dcc.smime.open import open_message
 from forge import enveloped_data
-from inprocess import Rooms
+from inprocess import Recorder, Rooms
 from terminal import Done, dcc
 from throwaway import ENCRYPT, PASSWORD, pair, part
 
@@ -151,3 +155,35 @@ def test_the_gateway_refuses_without_its_setting(instance: Path) -> None:
         (message,) = dcc("message", "list", "-c", config, "--json").json
         shown = dcc("message", "show", message["id"], "-c", config, "--json").json
         assert "ml-kem-768" in shown["reason"]["operator"]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_reader_with_an_ml_kem_certificate(on: bool, instance: Path) -> None:
+    """With the setting a reader's report is sealed for ML-KEM; without it the reader gets a notice without content."""
+    told = '[[partners]]\nname = "Essai"\ndomains = ["dcc.example"]\ncertificates = ["p.pem"]\nrevocation = false\n'
+    (instance / "p.pem").write_bytes(throwaway.pem(throwaway.root()) + throwaway.pem(throwaway.intermediate()))
+    config = instance / "dcc.toml"
+    with gateway(instance, on=on):
+        config.write_text(config.read_text(encoding="utf-8") + told, encoding="utf-8")
+    reader = pair("ml-kem-768", ENCRYPT, "reader")
+    with open_services(load_settings(config, {})) as services:
+        rooms = Rooms(services)
+        mailbox = rooms.cast.person("automaton")["mailbox"]
+        with services.database.begin() as conn:
+            conn.execute(
+                update(accounts)
+                .where(accounts.c.mailbox == mailbox)
+                .values(mailbox="reader@dcc.example", card_certificate=None, encryption_certificate=reader.certificate)
+            )
+        rooms.deposit()
+        rooms.work()
+        relay = Recorder()
+        while rooms.announcer(relay).run_once():
+            pass
+        (mail,) = relay.to("reader@dcc.example")
+        (owed,) = [one for one in rooms.deliveries() if one.mailbox == "reader@dcc.example"]
+    if not on:
+        assert (owed.kind, owed.reason, b"pkcs7-mime" in mail) == ("notice", "D2R-CRT01", False)
+        return
+    found = open_message(io.BytesIO(mail), keys=[reader], post_quantum=True)
+    assert (owed.kind, found.problem, found.layers[0].algorithms["key"]) == ("report", None, "ml-kem-768")
