@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 MEGA = 1 << 20
 SQLITE = "sqlite:///"
 MailField = Literal["From", "Date", "To", "Subject", "Content-Type", "MIME-Version"]
+MAIL_FIELDS: tuple[MailField, ...] = ("From", "Date", "To", "Subject", "Content-Type", "MIME-Version")
 DATABASES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 
 
@@ -41,9 +42,9 @@ class GatewaySettings(Section):
     ask_receipts: bool = False  # whether reports ask their readers for a receipt (MDN, ECO.2.3.2)
     matrix: Path | None = None  # CSV: who may feed and read which types; none: the careful default
     demo: bool = False
-    # RFC 5322 §3.6 lets To and Subject be absent; refusing that is this gateway's own policy (R-FROM). MIME-Version can
-    # be added: mails put together around cmsutil or gpgsm lack it, and without it nothing can be read in two ways.
-    required_fields: tuple[MailField, ...] = ("From", "Date", "To", "Subject", "Content-Type")
+    # RFC 5322 §3.6 lets To and Subject be absent; refusing that is this gateway's own policy (R-FROM). MIME-Version is what
+    # makes Content-Type mean anything (RFC 2045 §4, decision 0013).
+    required_fields: tuple[MailField, ...] = MAIL_FIELDS  # a mail lacks one when it stands neither inside nor outside
     refuse_forwarded: bool = False  # a mail whose signed To and Cc do not name us (R-INTENDED); else only noted
 
     @field_validator("address")
