@@ -8,17 +8,17 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from asn1crypto import keys, parser, pem
+from asn1crypto import parser, pem
 from asn1crypto import x509 as asn1
 
 from dcc.cards import nomenclature
 from dcc.cards.errors import Unparseable
 from dcc.cards.holder import Holder, holder_of, octet
 from dcc.cards.names import rdns, string_of, text
+from dcc.cards.publickey import kind_and_bits
 from dcc.cards.usage import Usage, usage_of
 
 HIGHEST_SIZE = 64 << 10
-EC_BITS = {66: 521}  # the one named curve whose size is not whole octets
 BY_NAME = "dn:"
 UPN = "1.3.6.1.4.1.311.20.2.3"
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
@@ -117,13 +117,13 @@ def _read(der: bytes, parsed: asn1.Certificate) -> CardCertificate:
     emails, upn = _alternative(parsed)
     if not emails and parsed.subject_alt_name_value is None:
         emails = tuple(value for name, value in subject if name == "emailAddress")
-    key = tbs["subject_public_key_info"]
+    key_type, key_bits = kind_and_bits(tbs["subject_public_key_info"])
     return CardCertificate(
         der=der, sha256=hashlib.sha256(der).hexdigest(), serial=tbs["serial_number"].native,
         subject=text(subject), issuer=text(issuer), subject_der=tbs["subject"].dump(), issuer_der=tbs["issuer"].dump(),
         usage=usage, environment="test" if test else "production", product=product, test_authority=authority,
         not_before=_time(tbs["validity"]["not_before"]), not_after=_time(tbs["validity"]["not_after"]),
-        key_type=_key_type(key), key_bits=_key_bits(key), signature_hash=_hash(parsed), policies=_policies(parsed),
+        key_type=key_type, key_bits=key_bits, signature_hash=_hash(parsed), policies=_policies(parsed),
         upn=upn, addresses=emails, crl_urls=_crl_urls(parsed), crl_points=_crl_points(parsed),
         ocsp_urls=tuple(parsed.ocsp_urls),
         key_identifier=parsed.key_identifier, authority_key_identifier=parsed.authority_key_identifier,
@@ -202,22 +202,6 @@ def point_names(name: Any, issuer: Any = None) -> list[str]:
     if name.name != "name_relative_to_crl_issuer" or issuer is None:
         return []
     return [BY_NAME + asn1.RDNSequence([*issuer, name.chosen.untag()]).dump().hex()]
-
-
-def _key_type(key: Any) -> str:
-    name = key["algorithm"]["algorithm"].native
-    # An old GIP-CPS identifier that means plain RSA (facts: cards §1.1)
-    return "rsa" if name == "1.2.250.1.71.2.6.1" else str(name)
-
-
-def _key_bits(key: Any) -> int:
-    kind = _key_type(key)
-    if kind in {"rsa", "rsassa_pss"}:
-        return int(keys.RSAPublicKey.load(bytes(key["public_key"])).native["modulus"]).bit_length()
-    if kind == "ec" and key.curve[0] == "named":
-        octets = int(key["algorithm"]["parameters"].key_size)
-        return EC_BITS.get(octets, 8 * octets)
-    return 8 * len(bytes(key["public_key"].contents)[1:])  # of a BIT STRING: the first octet counts unused bits
 
 
 def _hash(parsed: asn1.Certificate) -> str:

@@ -15,6 +15,7 @@ from dcc.cards.identifiers import TEST_ONLY, idnps
 from dcc.cards.nomenclature import TEST_BIT
 from dcc.cards.opposition import LISTS_ALONE, Beside, listed_anyway, revocation, same_card
 from dcc.cards.path import PathResult, find_path, readable
+from dcc.cards.publickey import POST_QUANTUM
 from dcc.cards.trust import TrustStore
 from dcc.cards.usage import PURPOSES
 from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
@@ -142,7 +143,8 @@ def _short(certificate: CardCertificate) -> bool:
         return certificate.key_bits < RSA_BITS
     if certificate.key_type == "ec":
         return certificate.key_bits < EC_BITS
-    return certificate.key_type not in {"ed25519", "ed448"}
+    # Whether the gateway speaks a post-quantum algorithm is another question, which smime's switch answers
+    return certificate.key_type not in {"ed25519", "ed448", *POST_QUANTUM.values()}
 
 
 def _profile(certificate: CardCertificate) -> Evidence:

@@ -64,13 +64,18 @@ X25519 gets HKDF with SHA-256 (RFC 8418). What was signed is verified with the c
 
 ## The two switches
 
-* **Archives** (`dcc open --legacy`; `allow_legacy`): opens 3DES, RC2 with 128 bits and what was encrypted to an RSA key below
-  2048 bits. What was opened so is *weak*, never authentic. SHA-1, MD5, DSA and RSA signatures below 2048 bits are verified by
-  arithmetic without a switch, and are weak always.
-* **Post-quantum** (`post_quantum`, off): ML-KEM recipients (RFC 9629, RFC 9936) and ML-DSA signatures (RFC 9882), for reading
-  (`open_message`) and for writing (`Profile`). Off, they are what an unknown algorithm is: an ML-KEM recipient is not for us, an
-  ML-DSA signature verifies nothing. No card and no client that we know has either; no command and no setting turns the switch
-  on, because the library does not write such keys into PKCS #12 files yet.
+* **Archives** (`dcc open --legacy`; `allow_legacy`; the gateway itself never): 3DES, RC2 with 128 bits, what was encrypted to an
+  RSA key below 2048 bits, and what stands under a signature with SHA-1, MD5, SHA-224, DSA, RSA below 2048 bits, another curve or a
+  salt longer than the hash. Without it all this is refused as D2R-ALG01, and the detail names the algorithm. Of a weak signature
+  the arithmetic is told either way (intact or not, size and digest of the content): facts are facts. But no layer inside it is
+  opened and its content is not given, unless the switch is on (`--legacy --out FILE` then writes it). Authentic it never is.
+* **Post-quantum** (`smime.post_quantum` in `dcc.toml`; `dcc open --post-quantum`, `dcc seal --post-quantum`; off): ML-KEM recipients
+  (RFC 9629, RFC 9936) and ML-DSA signatures (RFC 9882), read and written. Off, a mail to an ML-KEM key of ours and an ML-DSA
+  signature are refused as D2R-ALG02, and the detail names the algorithm. PKCS #12 writers do not know such keys yet: `--key`,
+  `--signer`, `keys.signing` and `keys.decryption` take PEM too, the private key (PKCS #8, encrypted where there is a password) and its
+  certificates in one file. The gateway's own signing key stays RSA or elliptic, because the audit trail rests on it (decision 0008).
+  The certificates of such keys are read and judged when an RSA or elliptic authority issued them; an authority that itself signs
+  with ML-DSA is not recognised. No card and no client that we know has any of it.
 
 ## How it is tested
 

@@ -15,6 +15,7 @@ from dcc.cards.trust import TrustStore
 from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
 
 SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 §3
+AGREEMENTS = frozenset({"ec", "x25519"})  # RFC 8550 §4.4.2, RFC 8410 §5
 EMAIL_PROTECTION, ANY = "1.3.6.1.5.5.7.3.4", "2.5.29.37.0"
 
 
@@ -59,30 +60,37 @@ def _hosts(der: bytes) -> set[str]:
 
 
 def judge_address(
-    certificate: bytes, *, trust: TrustStore, crls: CrlStore, at: datetime, extra: Sequence[bytes], revocation: bool
-) -> Judgement:
-    """`cards.judge` with the usage that RFC 8550 asks for in place of the cards' own."""
+    certificate: bytes, *, trust: TrustStore, crls: CrlStore, at: datetime, extra: Sequence[bytes], revocation: bool,
+    purpose: str = "sign",
+) -> Judgement:  # fmt: skip
+    """`cards.judge` with the usage that RFC 8550 asks for in place of the cards' own. `purpose`: "sign" or "encrypt"."""
     found = judge(
-        certificate, trust=trust, crls=crls, at=at, purpose="sign", extra_certificates=extra, revocation=revocation,
+        certificate, trust=trust, crls=crls, at=at, purpose=purpose, extra_certificates=extra, revocation=revocation,
         environment="test",
     )  # fmt: skip
     if found.certificate is None:
         return found
-    evidence = (*(one for one in found.evidence if one.check != "usage"), mail_usage(found.certificate))
+    evidence = (*(one for one in found.evidence if one.check != "usage"), mail_usage(found.certificate, purpose))
     return Judgement(headline(evidence), evidence, found.certificate, found.chain)
 
 
-def mail_usage(certificate: CardCertificate) -> Evidence:
-    """digitalSignature or nonRepudiation in a KeyUsage, emailProtection in an EKU (RFC 8550 §4.4.2, §4.4.4)."""
+def mail_usage(certificate: CardCertificate, purpose: str) -> Evidence:
+    """What a KeyUsage and an EKU must allow where they are there (RFC 8550 §4.4.2, §4.4.4).
+
+    To sign, digitalSignature or nonRepudiation; to encrypt, keyAgreement for a curve, else keyEncipherment.
+    """
     parsed = asn1.Certificate.load(certificate.der)
     usage, extended = parsed.key_usage_value, parsed.extended_key_usage_value
     bits = None if usage is None else set(usage.native)
     purposes = None if extended is None else {one.dotted for one in extended}
-    if bits is not None and not bits & {"digital_signature", "non_repudiation"}:
-        return Evidence("usage", Verdict.WRONG_USAGE, "ce certificat ne signe pas (KeyUsage)", {"usage": _list(bits)})
+    enciphers = {"key_agreement"} if certificate.key_type in AGREEMENTS else {"key_encipherment"}
+    wanted = enciphers if purpose == "encrypt" else {"digital_signature", "non_repudiation"}
+    if bits is not None and not bits & wanted:
+        does = "ne chiffre pas" if purpose == "encrypt" else "ne signe pas"
+        return Evidence("usage", Verdict.WRONG_USAGE, f"ce certificat {does} (KeyUsage)", {"usage": _list(bits)})
     if purposes is not None and not purposes & {EMAIL_PROTECTION, ANY}:
         return Evidence("usage", Verdict.WRONG_USAGE, "ce certificat n'est pas pour le courriel (EKU)")
-    return Evidence("usage", None, "signature de courriel")
+    return Evidence("usage", None, "chiffrement de courriel" if purpose == "encrypt" else "signature de courriel")
 
 
 def _list(bits: set[str]) -> str:

@@ -31,7 +31,7 @@ from dcc.mailbox.records import Delivery
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.compose import Composed, Composer, Composing, NothingToSay
 from dcc.router.composeparts import EncodedDeposits
-from dcc.router.distribute import CardJudge, still_allowed
+from dcc.router.distribute import CardJudge, partner_mailbox, still_allowed
 from dcc.router.reasons import Reason
 from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile
@@ -83,7 +83,10 @@ class Announcer:
             settings.ask_receipts,
         )
         self._sealers = Sealers(services, at_once=at_once)
-        self._profile = Profile(extra_certificates=(services.keys.decryption[0].certificate,))
+        self._profile = Profile(
+            extra_certificates=(services.keys.decryption[0].certificate,),
+            post_quantum=services.settings.smime.post_quantum,
+        )
         self._swept: datetime | None = None
         self._lease = timedelta(seconds=services.settings.relay.lease_seconds)
         self._kind = Kind("mails", self._lease, outbox.renew)
@@ -242,4 +245,4 @@ def _may_encrypt(delivery: Delivery, kind: str, store: Snapshot, judge: CardJudg
     account = store.account(delivery.account)
     if account is None or account.encryption_certificate is None:
         return False
-    return judge(account.encryption_certificate, "encrypt") in {"VALID", "REVOCATION_UNKNOWN"}
+    return judge(account.encryption_certificate, "encrypt", partner_mailbox(account)) in {"VALID", "REVOCATION_UNKNOWN"}

@@ -15,9 +15,9 @@ from dcc.gateway.directory_fhir import Resource, search
 from dcc.gateway.fetch import Fetcher, FetchRefused, NothingThere, hosts_of
 from dcc.gateway.services import Services
 from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.storedjudge import StoredJudge
 from dcc.mailbox import directory, messages, people
 from dcc.mailbox.directory import Entry
-from dcc.smime.open import open_message
 
 MOST_OCTETS = 4 << 20  # of one answer
 ENROLLED, LDAP, FHIR, HARVESTED = "enrolled", "ldap", "fhir", "harvested"
@@ -90,6 +90,8 @@ def look(services: Services, address: str, *, now: datetime, message: str | None
     with services.database.read() as conn:
         accounts = people.by_mailbox(conn, None, address)
         entries = tuple(directory.by_address(conn, address))
+    judge = services.judge_stored(lambda: now)
+    mailbox = address if all(one.card_certificate is None for one in accounts) else None  # a partner may vouch for it
     enrolled = [one.encryption_certificate for one in accounts if one.encryption_certificate is not None]
     resources: list[Resource] = []
 
@@ -111,7 +113,7 @@ def look(services: Services, address: str, *, now: datetime, message: str | None
         except (FetchRefused, OSError) as error:
             tried.append(Tried(source, "unreachable", str(error) if isinstance(error, FetchRefused) else None))
             continue
-        usable, verdict = _best(services, offered, now)
+        usable, verdict = _best(judge, offered, mailbox)
         if usable is not None:
             tried.append(Tried(source, "found", "VALID"))
             return Found(address, entries, tuple(resources), usable, source, tuple(tried))
@@ -134,7 +136,9 @@ def _ldap(fetcher: Fetcher, urls: Sequence[str], address: str) -> list[bytes]:
     return found
 
 
-def _best(services: Services, offered: Sequence[bytes], now: datetime) -> tuple[CardCertificate | None, str | None]:
+def _best(
+    judge: StoredJudge, offered: Sequence[bytes], mailbox: str | None
+) -> tuple[CardCertificate | None, str | None]:
     """The usable certificate that lasts longest: encryption by KeyUsage and EKU, and VALID today (facts/cards §2)."""
     usable: list[CardCertificate] = []
     verdict = None
@@ -144,7 +148,7 @@ def _best(services: Services, offered: Sequence[bytes], now: datetime) -> tuple[
         except Unparseable:
             verdict = verdict or "UNPARSEABLE"
             continue
-        judged = services.judge(der, at=now, purpose="encrypt").verdict.value
+        judged = judge(der, "encrypt", mailbox)
         verdict = verdict or judged
         if judged == "VALID":
             usable.append(read)
@@ -158,10 +162,7 @@ def _harvest(services: Services, message_id: str, address: str, now: datetime) -
     if message is None or message.signer not in {one.id for one in senders}:
         raise NoSuchMail("ce message n'est pas un message vérifié de cette personne")
     with services.open_original(message) as source:
-        opened = open_message(
-            source, keys=services.keys.decryption, limits=services.limits, random_bytes=services.random_bytes,
-            workdir=services.workdir,
-        )  # fmt: skip
+        opened = services.open_mail(source)
     try:
         if opened.problem is not None or not opened.intact or len(opened.signers) != 1:
             raise NoSuchMail("la signature de ce message ne se vérifie pas")

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from dcc.cards.certificate import read_certificate
 from dcc.cards.opposition import LISTS_ALONE, Beside
-from dcc.cards.verdict import Judgement
+from dcc.cards.verdict import Judgement, Verdict
 from dcc.gateway.partners import Partner, partner_of
 from dcc.gateway.progress import Progress
 from dcc.gateway.proving import keep
 from dcc.gateway.services import Services
 from dcc.gateway.signingtime import SPREAD, at_signing_too
 from dcc.mailbox import capabilities
-from dcc.mailbox.changes import CapabilitiesSeen, Change
+from dcc.mailbox.changes import CapabilitiesSeen, Change, EncryptionCertificateSeen
 from dcc.router import intended
 from dcc.router.protected import from_address, protected_headers
 from dcc.router.reasons import Reason, reason
@@ -68,7 +69,29 @@ def identify(services: Services, progress: Progress, opened: Opened) -> Sender |
 
 
 def learned(services: Services, progress: Progress, sender: Sender) -> list[Change]:
-    """What the sender's mail client says it can read, where that is new (RFC 8551 §2.7.2)."""
+    """What the sender's mail says of how to write back: what the client reads (RFC 8551 §2.7.2), a partner's certificate."""
+    return [*_capabilities(services, progress, sender), *_certificate(progress, sender)]
+
+
+def _certificate(progress: Progress, sender: Sender) -> list[Change]:
+    """A partner's encryption certificate, where none is known, one that is not good, or one that was issued before it."""
+    partner, opened, signer = progress.partner, progress.opened, progress.signature
+    if partner is None or opened is None or signer is None:
+        return []
+    at = progress.message.received_at
+    changes: list[Change] = []
+    for one in sender.accounts:
+        found, known = partner.announced(opened, signer, one.mailbox, at), one.encryption_certificate
+        if found is None:
+            continue
+        good = known is not None and partner.judge_recipient(known, one.mailbox, at) is Verdict.VALID
+        if known is None or not good or found.not_before > read_certificate(known).not_before:
+            changes.append(EncryptionCertificateSeen(one.id, found.der))
+    return changes
+
+
+def _capabilities(services: Services, progress: Progress, sender: Sender) -> list[Change]:
+    """What the client says it can read, where that is new (RFC 8551 §2.7.2)."""
     signer = progress.signature
     if signer is None or not signer.capabilities or signer.signing_time is None:
         return []

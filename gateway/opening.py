@@ -48,6 +48,7 @@ class Question:
     environment: str | None = None
     domains: frozenset[str] = frozenset()  # address profile: those that the anchors vouch for; none: any, by address
     allow_legacy: bool = False
+    post_quantum: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -69,7 +70,7 @@ class Report:
     def document(self) -> dict[str, Any]:
         """The JSON document that contract.md fixes, with more beside it."""
         opened = self.opened
-        content = opened.content
+        covered = opened.covered
         return {
             "outcome": self.outcome,
             "reason": self.reason,
@@ -82,7 +83,7 @@ class Report:
             "signer": _signer(self.judgement),
             "signing_time": self.signing_time,
             "findings": list(self.findings),
-            "content": None if content is None else {"size": content.size, "sha256": content.sha256},
+            "content": None if covered is None else {"size": covered.size, "sha256": covered.sha256},
             "detail": opened.detail,
             "rule": _rule(self.reason, opened.detail),
             "profile": self.profile,
@@ -96,7 +97,7 @@ def report(source: BinaryIO, question: Question, *, detached_content: BinaryIO |
     """Open a mail (or a bare CMS structure) and judge it. Never raises on hostile input; OSError from the disk."""
     opened = open_any(
         source, keys=question.keys, limits=question.limits, allow_legacy=question.allow_legacy,
-        detached_content=detached_content,
+        post_quantum=question.post_quantum, detached_content=detached_content,
     )  # fmt: skip
     findings = list(opened.findings)
     judgements = [_judge(one, opened, question) for one in opened.signers if one.certificate is not None]
@@ -250,6 +251,7 @@ def _signature(one: SignatureCheck) -> dict[str, Any]:
         "intact": one.intact,
         "valid": one.valid,
         "weak": one.weak,
+        "weakness": list(one.weakness),
         "digest": one.digest_algorithm,
         "signature": one.signature_algorithm,
         "signing_time": one.signing_time,

@@ -77,7 +77,7 @@ def _context(found: Report) -> dict[str, Any]:
         "checks": [] if judged is None else [_check(one) for one in judged.evidence],
         "clock": list(_clock(found)),
         "findings": [(code, FINDINGS.get(code, code)) for code in found.findings],
-        "content": opened.content,
+        "content": opened.covered,
         "profile": "adresse (RFC 8550)" if found.profile == "address" else "carte (IGC-Santé)",
     }  # fmt: skip
 

@@ -37,7 +37,11 @@ RULES: Mapping[str, Rule] = {
                       f"{RESEND} Si cela revient, transmettre ce rapport à l'éditeur du logiciel de messagerie."),
     "D2R-MAL02": Rule("R-FROM", "un message ne doit pas se lire de deux façons", "RFC 5322 §3.6 ; RFC 1847 §2.1", NOBODY),
     "D2R-ALG01": Rule("R-ALGO", "seuls les algorithmes d'aujourd'hui font foi : SHA-256 et plus, RSA 2048 et plus",
-                      "RFC 8551 §2 ; ANSSI, RGS B1", "L'expéditeur doit changer un réglage, ou de logiciel."),
+                      "RFC 8551 §2 ; ANSSI, RGS B1",
+                      "L'expéditeur doit changer un réglage, ou de logiciel. Une archive se lit avec dcc open --legacy."),
+    "D2R-ALG02": Rule("R-ALGO", "un algorithme post-quantique ne sert que si la passerelle l'a activé",
+                      "RFC 9882 ; RFC 9936", "L'expéditeur doit employer un algorithme d'aujourd'hui. Pour accepter ceux-là : "
+                      "smime.post_quantum dans dcc.toml, ou dcc open --post-quantum."),
     "D2R-CRL01": Rule("R-TIME", "le certificat doit être dans ses dates", "RFC 5280 §4.1.2.5", HIS_CARD),
     "D2R-CRL02": Rule("R-REVOC", "un certificat opposé ne fait plus foi", "RFC 5280 §6.3", NOBODY),
     "D2R-CRL03": Rule("R-REVOC", "sans liste d'opposition à jour, personne ne sait", "RFC 5280 §6.3",

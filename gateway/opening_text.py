@@ -50,8 +50,8 @@ def text(found: Report) -> str:
         lines.append(f"Règle         {rule.name} : {rule.text} ({rule.reference})")
         lines.append(f"Que faire     {rule.todo}")
     lines.extend(f"Remarque      {code} : {FINDINGS.get(code, code)}" for code in found.findings)
-    if opened.content is not None:
-        lines.append(f"Contenu       {opened.content.size} octets, SHA-256 {opened.content.sha256}")
+    if opened.covered is not None:
+        lines.append(f"Contenu       {opened.covered.size} octets, SHA-256 {opened.covered.sha256}")
     return "\n".join(lines)
 
 

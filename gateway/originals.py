@@ -13,7 +13,6 @@ from dcc.router.receipts import ENCLOSED, Original
 from dcc.smime import mime
 from dcc.smime.errors import SmimeError
 from dcc.smime.headers import Headers, read_headers
-from dcc.smime.open import open_message
 from dcc.smime.segments import FileSegment
 from dcc.smime.verdict import Content
 from dcc.smime.workfile import WorkFile
@@ -28,10 +27,7 @@ def original_of(services: Services, message: Message) -> Original | None:
     """The mail inside the seal with its header fields; None: it is gone, or cannot be opened any more."""
     try:
         with services.open_original(message) as source:
-            opened = open_message(
-                source, keys=services.keys.decryption, limits=services.limits, random_bytes=services.random_bytes,
-                workdir=services.workdir,
-            )  # fmt: skip
+            opened = services.open_mail(source)
         if opened.problem is not None or opened.content is None:
             opened.close()
             return None

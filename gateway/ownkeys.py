@@ -10,7 +10,7 @@ from typing import Protocol
 from cryptography import x509
 
 from dcc.gateway.settings import ConfigurationError, Settings
-from dcc.smime.keys import KeyPair, KeyUnreadable, load_pkcs12
+from dcc.smime.keys import KeyPair, KeyUnreadable, load_key_file
 from dcc.smime.token import Token, TokenRefused, open_token
 from dcc.smime.tokenkey import TokenAway
 
@@ -64,7 +64,7 @@ def open_own_keys(settings: Settings, problems: list[str]) -> OwnKeys:
     def filed(name: str, relative: Path) -> KeyPair | None:
         try:
             data = settings.path(relative).read_bytes()
-            return load_pkcs12(data, password) if known else None
+            return load_key_file(data, password) if known else None
         except OSError:
             problems.append(f"{name} : le fichier {relative} est absent ou illisible")
         except KeyUnreadable:

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dcc.cards.certificate import read_certificate
+from dcc.cards.certificate import CardCertificate, read_certificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.errors import CrlUnreadable, Unparseable
 from dcc.cards.trust import TrustStore, certificates_in, trust_of
-from dcc.cards.verdict import Judgement
+from dcc.cards.verdict import Judgement, Verdict
 from dcc.gateway.addressprofile import Binding, binding, judge_address
 from dcc.gateway.settings import ConfigurationError, Settings
 from dcc.gateway.settings_sections import PartnerSettings
+from dcc.smime.verdict import Opened, SignatureCheck
+
+CANDIDATES = 30  # R-PATH: certificates of one mail that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,32 @@ class Partner:
         return judge_address(
             certificate, trust=self.trust, crls=self.crls, at=at, extra=extra, revocation=self.revocation
         )
+
+    def judge_recipient(self, certificate: bytes, mailbox: str, at: datetime) -> Verdict:
+        """Whether one may encrypt to this certificate for this mailbox: by the partner's own anchors and lists, and only
+        where it names the mailbox or stands for its organisation (RFC 8550 §3, R-USAGE)."""
+        found = judge_address(
+            certificate,
+            trust=self.trust,
+            crls=self.crls,
+            at=at,
+            extra=(),
+            revocation=self.revocation,
+            purpose="encrypt",
+        )
+        if found.verdict is Verdict.VALID and not self.names(found, mailbox):
+            return Verdict.WRONG_USAGE
+        return found.verdict
+
+    def announced(self, opened: Opened, signer: SignatureCheck, mailbox: str, at: datetime) -> CardCertificate | None:
+        """The certificate of a verified mail that encrypts to its sender: the one that the signature prefers, else the
+        signer's own or one beside it (RFC 8551 §2.5.3, §2.7.2)."""
+        preferred = signer.encryption_key_preference
+        offered = (preferred,) if preferred is not None else (signer.certificate, *opened.certificates[:CANDIDATES])
+        for der in offered:
+            if der is not None and self.judge_recipient(der, mailbox, at) is Verdict.VALID:
+                return read_certificate(der)
+        return None
 
     def names(self, judgement: Judgement, address: str) -> bool:
         """Whether the certificate is bound to the address, or to its domain."""

@@ -20,7 +20,6 @@ from dcc.router.candidates import Candidate, candidates, identities_of, may_deci
 from dcc.router.keywords import type_of
 from dcc.router.read import read_request
 from dcc.router.request import NotUnderstood, PatientIdentity, PlainDeposit, Report
-from dcc.smime.open import open_message
 
 
 class NotDecided(Exception):
@@ -94,10 +93,7 @@ def assign(services: Services, message_id: str, *, folder: str, word: str | None
 def _read_again(services: Services, message: Message) -> Any:
     """The request of the message; None when it could not be opened: there is nothing to compare then."""
     with services.open_original(message) as source:
-        opened = open_message(
-            source, keys=services.keys.decryption, limits=services.limits, random_bytes=services.random_bytes,
-            workdir=services.workdir,
-        )  # fmt: skip
+        opened = services.open_mail(source)
         try:
             if opened.problem is not None or opened.content is None:
                 return None

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from dcc.mailbox.records import Message
 from dcc.smime.keys import KeyPair
 from dcc.smime.limits import Limits
 from dcc.smime.open import open_message
+from dcc.smime.verdict import Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +47,29 @@ class Reverified:
 
 
 def reverify(
-    message: Message, source: BinaryIO | None, store: ProofStore, keys: Sequence[KeyPair], limits: Limits, workdir: Path
+    message: Message,
+    source: BinaryIO | None,
+    store: ProofStore,
+    keys: Sequence[KeyPair],
+    limits: Limits,
+    workdir: Path,
+    *,
+    post_quantum: bool = False,
 ) -> Reverified:
     """Everything again, from the original (None: absent) and the proofs alone. Raises NotProvable."""
     card = json.loads(message.evidence or "{}").get("card")
     if card is None:
         raise NotProvable("ce message a fini avant qu'une carte soit jugée")
     found = rested(store, card)
+    reader = partial(
+        open_message, keys=keys, limits=limits, random_bytes=os.urandom, workdir=workdir, post_quantum=post_quantum
+    )
     reached = again(found)
     then = at_signing(found)
     return Reverified(
         message=message.id,
         original=None if source is None else _unchanged(source, message),
-        signature=None if source is None else _signature(source, found.certificate, keys, limits, workdir),
+        signature=None if source is None else _signature(source, found.certificate, reader),
         verdict=reached.verdict.value,
         stored_verdict=str(card["verdict"]),
         checks=reached.evidence,
@@ -85,11 +97,9 @@ def _unchanged(source: BinaryIO, message: Message) -> bool:
     return digest.hexdigest() == message.sha256
 
 
-def _signature(
-    source: BinaryIO, certificate: bytes, keys: Sequence[KeyPair], limits: Limits, workdir: Path
-) -> bool | None:
+def _signature(source: BinaryIO, certificate: bytes, reader: Callable[[BinaryIO], Opened]) -> bool | None:
     source.seek(0)
-    opened = open_message(source, keys=keys, limits=limits, random_bytes=os.urandom, workdir=workdir)
+    opened = reader(source)
     try:
         if opened.encrypted and not opened.decrypted:
             return None

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from dcc.gateway.cardsigner import CardRefused, CardRequest, card_pair
 from dcc.smime.errors import SmimeError
 from dcc.smime.headers import Headers, decoded, read_headers, unfold
-from dcc.smime.keys import KeyPair, KeyUnreadable, load_pkcs12
+from dcc.smime.keys import KeyPair, KeyUnreadable, load_key_file
 from dcc.smime.limits import Limits
 from dcc.smime.seal import MailHeaders, Profile, Sealed, key_signer, seal
 from dcc.smime.segments import FileSegment
@@ -53,10 +53,11 @@ class SealingRequest:
     announce: Path | None = None
     cipher: str = "aes256-cbc"
     key_transport: str = "rsa"
-    digest: str = "sha256"
+    digest: str | None = None  # None: the signer's key decides
     pss: bool = False
     detached: bool = True
     header_protection: str = "rfc9788"
+    post_quantum: bool = False
     out: Path | None = None
 
 
@@ -64,15 +65,16 @@ def seal_file(
     request: SealingRequest, *, now: datetime, random_bytes: Callable[[int], bytes] = os.urandom
 ) -> tuple[Sealed, str]:
     """Seal one mail, and its SHA-256; nothing is written before it has been verified. Raises SealingRefused."""
-    pair = _signer(request)
+    signer = key_signer(_signer(request))
     recipients = [one for path in request.recipients for one in certificates_of(path)]
     profile = Profile(
         cipher=cast("Literal['aes256-cbc', 'aes128-cbc', 'aes256-gcm']", request.cipher),
         key_transport=cast("Literal['rsa', 'oaep']", request.key_transport),
-        digest=cast("Literal['sha256', 'sha384', 'sha512']", request.digest),
+        digest=cast("Literal['sha256', 'sha384', 'sha512']", request.digest or signer.digest),
         pss=request.pss,
         detached=request.detached,
         header_protection=cast("Literal['rfc9788', 'wrapped']", request.header_protection),
+        post_quantum=request.post_quantum,
         extra_certificates=tuple(certificates_of(request.announce)[:1]) if request.announce else (),
     )
     body, work = WorkFile(), WorkFile()
@@ -84,7 +86,7 @@ def seal_file(
                 body.write(piece)
         headers, content = mail_headers(fields, now, random_bytes)
         sealed = seal(
-            headers, [FileSegment(body.view, 0, body.size)], content, signer=key_signer(pair), recipient=recipients,
+            headers, [FileSegment(body.view, 0, body.size)], content, signer=signer, recipient=recipients,
             profile=profile, out=cast("BinaryIO", work), random_bytes=random_bytes,
         )  # fmt: skip
         _deliver(work, request.out)
@@ -123,7 +125,7 @@ def _pair(path: Path, password: str | None) -> KeyPair:
     with _opened(path) as file:
         data = file.read()
     try:
-        return load_pkcs12(data, None if password is None else password.encode())
+        return load_key_file(data, None if password is None else password.encode())
     except KeyUnreadable as error:
         raise SealingRefused(f"{path} ne s'ouvre pas : mot de passe faux, ou fichier abîmé.", usage=True) from error
 

@@ -26,6 +26,7 @@ from dcc.gateway.leases import Leases
 from dcc.gateway.ocspask import OcspAsker
 from dcc.gateway.partners import Partner, open_partners
 from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.storedjudge import StoredJudge
 from dcc.gateway.unopenable import Unopenable
 from dcc.gateway.worker import Wake
 from dcc.mailbox.audit import AuditTrail
@@ -38,6 +39,8 @@ from dcc.mailbox.rows import new_id
 from dcc.mailbox.spool import Spool
 from dcc.router.doctypes import Matrix, default_matrix, load_matrix
 from dcc.smime.limits import Limits
+from dcc.smime.open import open_message
+from dcc.smime.verdict import Opened
 
 Ended = Callable[[MessageState, str | None], None]
 
@@ -48,17 +51,6 @@ def _nobody(_state: MessageState, _code: str | None) -> None:
 
 def _none_lost(_why: str) -> None:
     """Without metrics nobody counts."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredJudge:
-    """What a stored certificate is worth now: the name of the verdict."""
-
-    judge: Judge
-    clock: Callable[[], datetime]
-
-    def __call__(self, certificate: bytes, purpose: str) -> str:
-        return self.judge.recent(certificate, at=self.clock(), purpose=purpose).verdict.value
 
 
 @dataclass(slots=True)
@@ -99,7 +91,7 @@ class Services:
 
     def judge_stored(self, at: Callable[[], datetime]) -> StoredJudge:
         """A judge of stored certificates, as the router wants it: the name of the verdict."""
-        return StoredJudge(self.judge, at)
+        return StoredJudge(self.judge, self.partners, self.settings.smime.post_quantum, at)
 
     def judge_signer(self, certificate: bytes, extra: tuple[bytes, ...], at: datetime) -> Judgement:
         """The verdict of the lists alone on a certificate that signs."""
@@ -120,6 +112,13 @@ class Services:
         """The secret again. Raises KeyMissing, ValueError."""
         version, _, wrapped = sealed.partition(":")
         return self.keyring.unwrap(int(version), bytes.fromhex(wrapped))
+
+    def open_mail(self, source: BinaryIO) -> Opened:
+        """A received mail with the keys, limits and switches of this gateway; close the result."""
+        return open_message(
+            source, keys=self.keys.decryption, limits=self.limits, random_bytes=self.random_bytes,
+            workdir=self.workdir, post_quantum=self.settings.smime.post_quantum,
+        )  # fmt: skip
 
     def open_original(self, message: Message) -> BinaryIO:
         """The received bytes, unchanged: from the spool, or from under a key when they came in clear (I3, I6)."""

@@ -23,6 +23,7 @@ from dcc.gateway.settings_sections import (
     PartnerSettings,
     RelaySettings,
     Section,
+    SmimeSettings,
     SmtpSettings,
     StorageSettings,
     WorkerSettings,
@@ -45,6 +46,7 @@ class Settings(Section):
     directory: Path
     gateway: GatewaySettings
     smtp: SmtpSettings = SmtpSettings()
+    smime: SmimeSettings = SmimeSettings()
     database: DatabaseSettings = DatabaseSettings()
     storage: StorageSettings = StorageSettings()
     keys: KeysSettings

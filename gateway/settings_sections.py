@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 MEGA = 1 << 20
 SQLITE = "sqlite:///"
 MailField = Literal["From", "Date", "To", "Subject", "Content-Type", "MIME-Version"]
+MAIL_FIELDS: tuple[MailField, ...] = ("From", "Date", "To", "Subject", "Content-Type", "MIME-Version")
 DATABASES = (SQLITE, "postgresql://", "postgresql+psycopg://")
 
 
@@ -41,9 +42,9 @@ class GatewaySettings(Section):
     ask_receipts: bool = False  # whether reports ask their readers for a receipt (MDN, ECO.2.3.2)
     matrix: Path | None = None  # CSV: who may feed and read which types; none: the careful default
     demo: bool = False
-    # RFC 5322 §3.6 lets To and Subject be absent; refusing that is this gateway's own policy (R-FROM). MIME-Version can
-    # be added: mails put together around cmsutil or gpgsm lack it, and without it nothing can be read in two ways.
-    required_fields: tuple[MailField, ...] = ("From", "Date", "To", "Subject", "Content-Type")
+    # RFC 5322 §3.6 lets To and Subject be absent; refusing that is this gateway's own policy (R-FROM). MIME-Version is what
+    # makes Content-Type mean anything (RFC 2045 §4, decision 0013).
+    required_fields: tuple[MailField, ...] = MAIL_FIELDS  # a mail lacks one when it stands neither inside nor outside
     refuse_forwarded: bool = False  # a mail whose signed To and Cc do not name us (R-INTENDED); else only noted
 
     @field_validator("address")
@@ -161,6 +162,12 @@ class WorkerSettings(Section):
     retry_seconds: float = Field(default=10, gt=0)
     revocation_retry_seconds: float = Field(default=900, gt=0)
     unopenable_per_hour: int = Field(default=100, gt=0)  # of one sender; more are held unopened for the hour (R-ORACLE)
+
+
+class SmimeSettings(Section):
+    """What the S/MIME reader and writer may use beyond the algorithms of today."""
+
+    post_quantum: bool = False  # ML-KEM recipients and ML-DSA signatures (RFC 9936, RFC 9882), read and written
 
 
 class PartnerSettings(Section):

@@ -27,7 +27,6 @@ from dcc.router.request import NotUnderstood, Report, Sender
 from dcc.router.sender import Unidentified
 from dcc.smime.address import single_from
 from dcc.smime.errors import SmimeError
-from dcc.smime.open import open_message
 from dcc.smime.verdict import Content, Opened, Problem
 
 REVOCATION_UNKNOWN = "D2R-CRL03"
@@ -52,10 +51,7 @@ def open_stage(services: Services, progress: Progress) -> Ended | None:
     closed = services.unopenable.closed_until(message.mail_from, message.peer, progress.at)
     if closed is not None:  # R-ORACLE: neither opened nor answered before then
         return Ended.held(reason(TOO_MANY), retry_at=closed)
-    opened = open_message(
-        source, keys=services.keys.decryption, limits=services.limits, random_bytes=services.random_bytes,
-        workdir=services.workdir,
-    )  # fmt: skip
+    opened = services.open_mail(source)
     progress.stack.callback(opened.close)
     progress.opened = opened
     progress.evidence["opened"] = _opened_evidence(opened)

@@ -39,8 +39,8 @@ CONTENT_KINDS = frozenset({"report", "notice"})
 class CardJudge(Protocol):
     """What a stored certificate is worth today: the name of a `cards` verdict (VALID, EXPIRED, OPPOSED, …)."""
 
-    def __call__(self, certificate: bytes, purpose: str) -> str:
-        """Judge a DER certificate for "sign" or "encrypt"."""
+    def __call__(self, certificate: bytes, purpose: str, mailbox: str | None = None) -> str:
+        """Judge a DER certificate for "sign" or "encrypt"; `mailbox` as `partner_mailbox` gives it."""
 
 
 def plan_deliveries(
@@ -217,7 +217,12 @@ def _may_encrypt(account: Account, now: datetime, judge: CardJudge) -> bool:
     certificate = account.encryption_certificate
     if certificate is None or not _in_time(certificate, now):
         return False
-    return judge(certificate, "encrypt") in {"VALID", "REVOCATION_UNKNOWN"}
+    return judge(certificate, "encrypt", partner_mailbox(account)) in {"VALID", "REVOCATION_UNKNOWN"}
+
+
+def partner_mailbox(account: Account) -> str | None:
+    """The mailbox of an account that was enrolled without a card; for another no partner may vouch (RFC 8550 §3)."""
+    return account.mailbox if account.card_certificate is None else None
 
 
 def _in_time(certificate: bytes, now: datetime) -> bool:

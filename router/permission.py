@@ -12,7 +12,7 @@ from enum import StrEnum
 from dcc.mailbox.records import AccountState
 from dcc.router.reasons import Reason, reason
 from dcc.router.roles import CONTENT, Role
-from dcc.router.sender import CARD_REASONS
+from dcc.router.sender import card_reason
 
 
 class Act(StrEnum):
@@ -88,7 +88,7 @@ def permitted(act: Act, on: Situation) -> Permitted | Reason:
 
 def _who(act: Act, on: Situation) -> Reason | None:
     if on.card != "VALID":
-        return reason(CARD_REASONS.get(on.card, "D2R-SIG03"))
+        return card_reason(on.card)
     if not on.same_network:
         return reason("D2R-ACC01")  # mission S1: a folder of another network is as if it did not exist
     if on.account is not AccountState.VALIDATED:

@@ -33,6 +33,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "duplicate": ("noms en double", "doubled names"),
     "encrypted": ("fichier protégé", "protected file"),
     "link": ("lien", "link"),
+    "certificate": ("certificat", "certificate"),
     "method": ("méthode de compression", "compression method"),
     "size": ("taille", "size"),
     "name": ("nom de fichier", "file name"),

@@ -31,6 +31,12 @@ CARD_REASONS: Mapping[str, str] = {
 ISSUED = frozenset({"VALID", "EXPIRED", "NOT_YET_VALID", "OPPOSED", "WRONG_USAGE", "REVOCATION_UNKNOWN"})
 
 
+def card_reason(verdict: str) -> Reason:
+    """The reason behind a verdict; a weak key is said to be the certificate's, not the message's."""
+    code = CARD_REASONS.get(verdict, "D2R-SIG03")
+    return reason(code, detail="certificate") if verdict == "WEAK_KEY" else reason(code)
+
+
 @dataclass(frozen=True, slots=True)
 class Unidentified:
     """The message has no sender to act for; `account` may be told, exactly when `known`, else neutrally (I5)."""
@@ -55,7 +61,7 @@ def identify_sender(
     held = [] if national_id is None else people.by_national_id(conn, national_id)
     bound = [one for one in held if one.mailbox == from_address]
     if certificate is None or verdict != "VALID":
-        why = reason(CARD_REASONS.get(verdict, "D2R-SIG03"))
+        why = card_reason(verdict)
         if verdict in ISSUED and bound:
             return Unidentified(why, bound[0], known=True)
         return Unidentified(why, bound_here[0] if bound_here else None)
@@ -81,7 +87,7 @@ def identify_partner(
     here = people.by_mailbox(conn, None, from_address)
     known = here[0] if here else None
     if verdict != "VALID":
-        return Unidentified(reason(CARD_REASONS.get(verdict, "D2R-SIG03")), known)
+        return Unidentified(card_reason(verdict), known)
     if not bound:
         return Unidentified(reason("D2R-ACC02"), known)
     accounts = tuple(one for one in here if one.card_certificate is None and one.state is AccountState.VALIDATED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, mldsa, mlkem, rsa, x25519
 
 DIGESTS: dict[str, tuple[str, type[hashes.HashAlgorithm]]] = {
     "2.16.840.1.101.3.4.2.1": ("sha256", hashes.SHA256),
@@ -165,9 +165,18 @@ TRUSTED_CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
 
 def weak_key(key: object) -> bool:
     """Whether a public key is below what is trusted: RSA < 2048, small or even exponents, other curves, DSA."""
+    return weakness(key) is not None
+
+
+def weakness(key: object) -> str | None:
+    """What a report calls a public key that is below what is trusted; None when it is trusted (R-ALGO)."""
     if isinstance(key, rsa.RSAPublicKey):
         exponent = key.public_numbers().e
-        return key.key_size < 2048 or exponent < 65537 or exponent % 2 == 0
+        if key.key_size < 2048:
+            return f"rsa-{key.key_size}"
+        return f"rsa exponent {exponent}" if exponent < 65537 or exponent % 2 == 0 else None
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return key.curve.name not in TRUSTED_CURVES
-    return not isinstance(key, NEVER_WEAK)
+        return None if key.curve.name in TRUSTED_CURVES else key.curve.name
+    if isinstance(key, NEVER_WEAK):
+        return None
+    return "dsa" if isinstance(key, dsa.DSAPublicKey) else "key of another kind"

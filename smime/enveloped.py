@@ -33,7 +33,7 @@ class Decrypted:
     file: WorkFile
     layer: Layer
     ours: OurKey
-    weak: bool  # opened under the archive switch only
+    weakness: tuple[str, ...] = ()  # by name, what only the archive switch opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def decrypt(
 ) -> Decrypted:
     """Decrypt one layer. `stream` stands behind the contentType; `open_stream` starts the encoding anew (GCM).
 
-    Raises NotForUs before a recipient is selected; after that only NotOpened, whatever failed (R-ORACLE).
+    Raises NotForUs, NotEnabled before a recipient is selected; after that only NotOpened, whatever failed (R-ORACLE).
     """
     infos, algorithm = _prologue(stream, limits)
     selected = select(infos, keys, limits, post_quantum=post_quantum)
@@ -75,8 +75,8 @@ def decrypt(
         raise Unsupported("Triple-DES key wrap")
     if algorithm.cipher.legacy and not allow_legacy:
         raise Unsupported(algorithm.cipher.name)
-    if selected.ours.weak and not allow_legacy:
-        raise Unsupported("a key of ours that is too weak (R-ALGO)")
+    if selected.ours.weakness is not None and not allow_legacy:
+        raise Unsupported(f"a key of ours that is too weak (R-ALGO): {selected.ours.weakness}")
     if algorithm.cipher.authenticated != authenticated:
         raise Unsupported(f"{algorithm.cipher.name} in this content type (R-GCM)")
     key = algorithm.key(_content_key(selected, algorithm.cipher, random_bytes))
@@ -97,7 +97,10 @@ def decrypt(
     used = {"content": algorithm.cipher.name, "key": selected.transport}
     if algorithm.derived is not None:
         used["derivation"] = "cek-hkdf-sha256"
-    return Decrypted(file, Layer(kind, used), selected.ours, algorithm.cipher.legacy or selected.ours.weak)
+    weakness = [algorithm.cipher.name] if algorithm.cipher.legacy else []
+    if selected.ours.weakness is not None:
+        weakness.append(selected.ours.weakness)
+    return Decrypted(file, Layer(kind, used), selected.ours, tuple(weakness))
 
 
 def _prologue(stream: BerStream, limits: Limits) -> tuple[bytes, _Algorithm]:

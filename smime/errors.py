@@ -35,6 +35,14 @@ class NotOpened(SmimeError):
     """Something failed after a recipient was selected; nobody outside learns what (R-ORACLE, RFC 3218)."""
 
 
+class NotEnabled(SmimeError):
+    """A post-quantum algorithm that is known and switched off; `name` says which."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"not enabled: {name}")
+        self.name = name
+
+
 class Unsupported(SmimeError):
     """An algorithm or structure that is recognised and not accepted; `name` says which."""
 

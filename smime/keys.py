@@ -38,6 +38,25 @@ def load_pkcs12(data: bytes, password: bytes | None) -> KeyPair:
     return KeyPair(certificate.public_bytes(Encoding.DER), key, chain)
 
 
+def load_key_file(data: bytes, password: bytes | None) -> KeyPair:
+    """Read PKCS#12, or PEM with a private key (PKCS#8) and its certificate among others. Raises KeyUnreadable.
+
+    PEM is for the keys that PKCS#12 writers do not know yet: ML-KEM and ML-DSA.
+    """
+    if b"-----BEGIN" not in data:
+        return load_pkcs12(data, password)
+    try:
+        private = load_pem_private_key(data, password)
+        certificates = x509.load_pem_x509_certificates(data)
+        own = [one for one in certificates if one.public_key() == private.public_key()]
+    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise KeyUnreadable("PEM unreadable: wrong password, no certificate, or damaged file") from error
+    if not own:
+        raise KeyUnreadable("PEM without the certificate of its key")
+    chain = tuple(one.public_bytes(Encoding.DER) for one in certificates if one != own[0])
+    return KeyPair(own[0].public_bytes(Encoding.DER), private, chain)
+
+
 def load_pkcs8(key: bytes, certificate: bytes, chain: Sequence[bytes] = (), password: bytes | None = None) -> KeyPair:
     """Read a private key and its certificate, each PEM or DER. Raises KeyUnreadable."""
     try:

@@ -58,7 +58,7 @@ class State:
     findings: list[str] = field(default_factory=list)
     encrypted: bool = False
     decrypted: bool = False
-    weak: bool = False  # an envelope that only the archive switch opened
+    weakness: list[str] = field(default_factory=list)  # what only the archive switch reads, in every layer, by name
     signers: tuple[SignatureCheck, ...] = ()
     certificates: tuple[bytes, ...] = ()
     outer_signatures_good: bool = True
@@ -156,7 +156,7 @@ def _enveloped_layer(state: State, stream: berstream.BerStream, pieces: Pieces, 
         state.random_bytes, state.allow_legacy, state.post_quantum,
     )  # fmt: skip
     state.decrypted = True
-    state.weak = state.weak or opened.weak
+    state.weakness.extend(opened.weakness)
     state.layers.append(opened.layer)
     if not opened.ours.encrypts:
         state.findings.append("R-USAGE")  # decryptable by arithmetic, but that key is not for this (R-USAGE)
@@ -248,8 +248,12 @@ def signed_layer(
     state.signers = found.signers
     state.certificates = found.certificates
     state.last = "signed" if found.signers else "certificates"
+    weak = [name for one in found.signers for name in one.weakness]
+    state.weakness.extend(weak)
     if work is None:
         return None
     length = work.size if size is None else size
     state.content = Content(work, start, length, found.sha256)
+    if weak and not (state.allow_legacy and found.good):
+        return None  # judged, and not read any further without the archive switch (R-ALGO)
     return Payload(work.view(), start, length, work)

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dcc.smime import bare, transfer
-from dcc.smime.errors import Ambiguous, LimitPassed, NotForUs, NotOpened, SmimeError, Unsupported
+from dcc.smime.algorithms import POST_QUANTUM
+from dcc.smime.errors import Ambiguous, LimitPassed, NotEnabled, NotForUs, NotOpened, SmimeError, Unsupported
 from dcc.smime.keys import KeyPair
 from dcc.smime.layers import Payload, State, cms_layer, walk
 from dcc.smime.limits import Limits
 from dcc.smime.recipients import OurKey
-from dcc.smime.verdict import Opened, Problem
+from dcc.smime.verdict import Covered, Opened, Problem
 
 
 def open_message(
@@ -29,8 +30,9 @@ def open_message(
     """Open a whole mail from a seekable file. Never raises on hostile input; OSError where the disk fails.
 
     `content` is set only when the innermost layer was signed and every signature is intact and valid (R-AUTH).
-    `allow_legacy` opens archives (3DES, RC2, RSA keys below 2048 bits), which are then weak, never more; `post_quantum`
-    knows ML-KEM and ML-DSA.
+    `allow_legacy` reads archives: 3DES, RC2, RSA keys below 2048 bits, and what is under a SHA-1, DSA or otherwise weak
+    signature; all this is weak, never more, and without the switch its content is kept back. `post_quantum` knows ML-KEM
+    and ML-DSA.
     Close the result when its content is no longer needed.
     """
     state = _state(keys, limits, random_bytes, workdir, allow_legacy, post_quantum)
@@ -114,7 +116,7 @@ def _run(state: State, source: BinaryIO, inside: Callable[[int], None]) -> Opene
         raise
     except Exception as error:  # noqa: BLE001 - whatever a hostile structure provokes below has this one end (I8)
         problem, detail = Problem.MALFORMED, type(error).__name__
-    if state.decrypted and problem in (Problem.MALFORMED, Problem.WEAK, Problem.NOT_FOR_US):
+    if state.decrypted and problem in (Problem.MALFORMED, Problem.WEAK, Problem.NOT_FOR_US, Problem.NOT_ENABLED):
         problem = Problem.NOT_OPENED  # ASN.1 inside the plaintext: the same outcome as a wrong padding (R-ORACLE)
     opened = _conclude(state, problem, detail)
     _close(state, opened)
@@ -143,6 +145,8 @@ def _problem(error: SmimeError) -> tuple[Problem, str | None]:
             return Problem.NOT_FOR_US, str(error)
         case NotOpened():
             return Problem.NOT_OPENED, None
+        case NotEnabled():
+            return Problem.NOT_ENABLED, error.name
         case Ambiguous():
             return Problem.AMBIGUOUS, error.rule
         case Unsupported():
@@ -155,19 +159,31 @@ def _conclude(state: State, problem: Problem | None, detail: str | None) -> Open
     # An encrypted payload that holds no signature is not signed, whatever was signed around it (R-ROOT, R-AUTH).
     is_signed = state.last == "signed" and bool(state.signers)
     good = is_signed and all(one.good for one in state.signers) and state.outer_signatures_good
-    if state.weak:
+    if state.weakness:
         state.findings.append("R-ALGO")
     if problem is None:
         if not is_signed:
             problem = Problem.NOT_SIGNED
         elif not good:
-            problem = Problem.NOT_INTACT
-        elif state.weak or any(one.weak for one in state.signers):
-            problem = Problem.WEAK
+            problem, detail = _not_good(state)
+        elif state.weakness:
+            problem, detail = Problem.WEAK, ", ".join(dict.fromkeys(state.weakness))
     intact = good and problem in (None, Problem.WEAK)
+    content = state.content if intact else None
     return Opened(
         outer=state.outer, layers=tuple(state.layers), encrypted=state.encrypted, decrypted=state.decrypted,
         signed=is_signed, intact=intact, signers=state.signers, certificates=state.certificates,
         findings=tuple(dict.fromkeys(state.findings)), problem=problem, detail=detail,
-        content=state.content if intact else None,
+        content=content if problem is None or state.allow_legacy else None,
+        covered=None if content is None else Covered(content.size, content.sha256),
     )  # fmt: skip
+
+
+def _not_good(state: State) -> tuple[Problem, str | None]:
+    """What is wrong with signatures that are not good: only the post-quantum switch, or more."""
+    off = {one.signature_algorithm for one in state.signers} & POST_QUANTUM
+    bad = [one for one in state.signers if not one.good]
+    behind = bool(bad) and all(one.intact and one.signature_algorithm in off for one in bad)
+    if behind and state.outer_signatures_good and not state.post_quantum:
+        return Problem.NOT_ENABLED, ", ".join(sorted(off))
+    return Problem.NOT_INTACT, None

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from dcc.smime import algorithms, ber, kem, keywrap
 from dcc.smime.certificates import CertificateParts, parts
 from dcc.smime.der import oid as der_oid
-from dcc.smime.errors import LimitPassed, Malformed, NotForUs
+from dcc.smime.errors import LimitPassed, Malformed, NotEnabled, NotForUs
 from dcc.smime.keys import KeyPair
 from dcc.smime.limits import Limits
 
@@ -38,9 +38,9 @@ class OurKey:
         return _may_encrypt(self.pair.certificate)
 
     @property
-    def weak(self) -> bool:
-        """Whether the key is below what is trusted: it opens archives only (R-ALGO)."""
-        return _is_weak(self.pair.certificate)
+    def weakness(self) -> str | None:
+        """What makes the key less than what is trusted, by name: it opens archives only (R-ALGO)."""
+        return _weakness(self.pair.certificate)
 
     @classmethod
     def of(cls, pair: KeyPair) -> OurKey:
@@ -68,15 +68,16 @@ def _may_encrypt(certificate: bytes) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _is_weak(certificate: bytes) -> bool:
+def _weakness(certificate: bytes) -> str | None:
     try:
-        return algorithms.weak_key(x509.load_der_x509_certificate(certificate).public_key())
+        return algorithms.weakness(x509.load_der_x509_certificate(certificate).public_key())
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
-        return True
+        return "unreadable key"
 
 
 def select(infos: bytes, keys: Sequence[OurKey], limits: Limits, *, post_quantum: bool = False) -> Selected:
-    """The first recipient that is ours. Raises NotForUs (naming the kinds that were there), Malformed, LimitPassed."""
+    """The first recipient that is ours. Raises NotForUs (naming the kinds that were there), NotEnabled (ours, behind the
+    post-quantum switch), Malformed, LimitPassed."""
     found = ber.children(infos, ber.whole(infos, ber.SET))
     if len(found) > limits.recipient_infos:
         raise LimitPassed("recipient_infos")
@@ -93,7 +94,23 @@ def select(infos: bytes, keys: Sequence[OurKey], limits: Limits, *, post_quantum
             selected = _encapsulation(infos, info, keys, limits)
         if selected is not None:
             return selected
+    off = None if post_quantum else _switched_off(infos, found, keys, limits)
+    if off is not None:
+        raise NotEnabled(off)
     raise NotForUs(",".join(sorted(set(kinds))) or "none")
+
+
+def _switched_off(data: bytes, infos: Sequence[ber.Slice], keys: Sequence[OurKey], limits: Limits) -> str | None:
+    """The key encapsulation of the first recipient that would be ours were the switch on."""
+    for info in infos:
+        if KINDS.get(info.tag) == "ori":
+            try:
+                found = _encapsulation(data, info, keys, limits)
+            except Malformed:
+                continue  # with the switch off, a recipient of an unknown kind
+            if found is not None:
+                return found.transport
+    return None
 
 
 def _encapsulation(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits: Limits) -> Selected | None:

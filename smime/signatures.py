@@ -20,11 +20,11 @@ UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """`family`: rsa, rsa-pss, ecdsa, dsa, a name of `PURE`, or unknown."""
+    """`family`: rsa, rsa-pss, ecdsa, dsa, a name of `PURE`, or unknown; `weakness`: by name, what is not trusted."""
 
     valid: bool
-    weak: bool
     family: str
+    weakness: tuple[str, ...] = ()
 
 
 def verify(
@@ -45,34 +45,36 @@ def verify(
     name, parameters = ber.algorithm(algorithm, ber.whole(algorithm, ber.SEQUENCE), limits)
     family, named = algorithms.SIGNATURES.get(name, ("unknown", None))
     if family in algorithms.POST_QUANTUM and not post_quantum:
-        return Verified(valid=False, weak=True, family=family)  # behind the switch, like an unknown one
+        return Verified(valid=False, family=family, weakness=(family,))  # behind the switch, like an unknown one
     if certificate is None:
-        return Verified(valid=False, weak=False, family=family)
+        return Verified(valid=False, family=family)
     found = _public_key(certificate)
     if found is None:
-        return Verified(valid=False, weak=True, family=family)
+        return Verified(valid=False, family=family, weakness=("unreadable key",))
     key, weak = found
-    weak = weak or (named is not None and named not in algorithms.TRUSTED_DIGESTS)
+    if named is not None and named not in algorithms.TRUSTED_DIGESTS:
+        weak = (*weak, named)
     # digestAlgorithm agrees with signatureAlgorithm (R-ALGO); an unknown digest cannot be verified
     if digest_name not in algorithms.HASHES or named not in (None, digest_name):
-        return Verified(valid=False, weak=weak, family=family)
+        return Verified(valid=False, family=family, weakness=weak)
     kind = algorithms.HASHES[digest_name]()
     try:
         pss, trusted = _pss(algorithm, parameters, kind, limits) if family == "rsa-pss" else (padding.PKCS1v15(), True)
         done = _check(key, family, pss, signature, kind, attributes, digest)
     except (InvalidSignature, *UNREADABLE):
-        return Verified(valid=False, weak=weak, family=family)
-    return Verified(valid=done, weak=weak or not trusted, family=family)
+        return Verified(valid=False, family=family, weakness=weak)
+    return Verified(valid=done, family=family, weakness=weak if trusted else (*weak, "pss salt"))
 
 
 @lru_cache(maxsize=256)  # senders come back; an object of a public key is never changed
-def _public_key(certificate: bytes) -> tuple[object, bool] | None:
-    """The certificate's key, and whether it is weak (R-ALGO); None when it cannot be read."""
+def _public_key(certificate: bytes) -> tuple[object, tuple[str, ...]] | None:
+    """The certificate's key, and what makes it weak (R-ALGO); None when it cannot be read."""
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
     except UNREADABLE:
         return None
-    return key, algorithms.weak_key(key)
+    weak = algorithms.weakness(key)
+    return key, () if weak is None else (weak,)
 
 
 def _check(

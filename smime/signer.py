@@ -64,6 +64,11 @@ class KeySigner:
             return 2 * ((key.key_size + 7) // 8) + 9
         return PURE[self.family].size
 
+    @property
+    def digest(self) -> str:
+        """What to hash with when nobody says: SHA-256, or what the scheme asks for (RFC 8419 §3.1, RFC 9882 §3.3)."""
+        return "sha512" if self.family in PURE else "sha256"
+
     def sign(self, data: bytes, digest: str, pss: bool) -> bytes:
         key = self.pair.key
         kind: hashes.HashAlgorithm = HASHES[digest]()

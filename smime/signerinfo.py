@@ -127,9 +127,10 @@ def check(
         info.algorithm, info.signature, info.digest, None if certificate is None else certificate.der,
         attributes=info.attributes, digest=found, limits=limits, post_quantum=post_quantum,
     )  # fmt: skip
-    weak = verified.weak
-    if weak or info.digest not in algorithms.TRUSTED_DIGESTS:
-        weak = True
+    weak = verified.weakness
+    if info.digest not in algorithms.TRUSTED_DIGESTS:
+        weak = tuple(dict.fromkeys((*weak, info.digest)))
+    if weak:
         findings.append("R-ALGO")
     if certificate is None:
         findings.append("R-SIGNERS")
@@ -137,7 +138,8 @@ def check(
         certificate=None if certificate is None else certificate.der,
         intact=intact,
         valid=verified.valid,
-        weak=weak,
+        weak=bool(weak),
+        weakness=weak,
         signing_time=signing_time,
         digest_algorithm=info.digest,
         signature_algorithm=verified.family,

@@ -24,6 +24,7 @@ class Problem(StrEnum):
     MALFORMED = "D2R-MAL01"
     AMBIGUOUS = "D2R-MAL02"
     WEAK = "D2R-ALG01"
+    NOT_ENABLED = "D2R-ALG02"  # post-quantum, behind its switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ class SignatureCheck:
     signature_algorithm: str
     message_digest: bytes
     encryption_key_preference: bytes | None = None  # DER, among the enclosed certificates (RFC 8551 §2.5.3)
+    weakness: tuple[str, ...] = ()  # what makes it weak, by name
     capabilities: tuple[str, ...] = ()  # what the signer's client says it reads, dotted, best first (RFC 8551 §2.5.2)
 
     @property
@@ -71,6 +73,14 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
+class Covered:
+    """Size and digest of the signed MIME entity: facts, told where the octets themselves are kept back."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The layers from the outside in, and what is known of each question."""
 
@@ -86,6 +96,7 @@ class Opened:
     problem: Problem | None = None
     detail: str | None = None  # for the operator: which limit, which rule, which algorithm
     content: Content | None = None
+    covered: Covered | None = None  # of every intact content, also where a weak signature keeps it back
 
     def close(self) -> None:
         """Forget the plaintext."""

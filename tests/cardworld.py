@@ -13,7 +13,7 @@ from asn1crypto import crl as asn1_crl
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, mlkem, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from dcc.cards import issue_profiles as profiles
@@ -33,6 +33,10 @@ HOSPITAL = ("Paris (75)", "HOPITAL DES 3 DAMES", "10B0057881")
 G01 = profiles.G01
 _numbers = itertools.count(1)
 _made = itertools.count()
+POST_QUANTUM_KEYS: dict[str, Any] = {
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey, "ml-dsa-87": mldsa.MLDSA87PrivateKey,
+    "ml-kem-768": mlkem.MLKEM768PrivateKey,
+}  # fmt: skip
 
 
 @cache
@@ -44,6 +48,8 @@ def key(name: str = "leaf") -> Any:
         return ec.generate_private_key(ec.SECP256R1())
     if name == "p224":
         return ec.generate_private_key(ec.SECP224R1())
+    if name in POST_QUANTUM_KEYS:
+        return POST_QUANTUM_KEYS[name].generate()
     if name == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     return rsa_key(f"cards {name}")

@@ -21,7 +21,7 @@ from dcc.cards.issue import IssuedCertificate, LookAlikePki, new_key
 from dcc.gateway import cast, cast_reader, ownkeys
 from dcc.gateway.cast_people import PEOPLE
 from dcc.gateway.instance import initialise
-from dcc.smime.keys import KeyPair, load_pkcs12
+from dcc.smime.keys import KeyPair, load_key_file
 from rsakeys import read_key, rsa_keys, written_key
 
 
@@ -107,6 +107,6 @@ def read_demo_instance(folder: Path) -> DemoInstance:
 @contextmanager
 def key_files_read_once() -> Iterator[None]:
     """Every copy of an instance holds the same key files: each is deciphered, and its numbers are checked, once."""
-    known = cache(load_pkcs12)
-    with patch.object(cast_reader, "load_pkcs12", known), patch.object(ownkeys, "load_pkcs12", known):
+    known = cache(load_key_file)
+    with patch.object(cast_reader, "load_pkcs12", known), patch.object(ownkeys, "load_key_file", known):
         yield

@@ -132,7 +132,7 @@ def _with_openssl(inner: bytes, cast: Cast, by: str, folder: Path) -> bytes:
 
 
 def _enveloped(octets: bytes) -> bytes:
-    return part("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", octets)
+    return b"MIME-Version: 1.0\r\n" + part("application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m", octets)
 
 
 def _with_gpgsm(inner: bytes, cast: Cast, by: str, folder: Path) -> bytes:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from dcc.gateway.cli import main
-from dcc.smime.keys import load_pkcs12
+from dcc.smime.keys import load_key_file
 
 OPERATOR = "a.martin"
 
@@ -39,7 +39,7 @@ class Done:
         return json.loads(self.raw)
 
 
-_loaded = lru_cache(maxsize=64)(load_pkcs12)  # checking an RSA key costs 40 ms, twice for each command
+_loaded = lru_cache(maxsize=64)(load_key_file)  # checking an RSA key costs 40 ms, twice for each command
 
 
 def dcc(*arguments: str | Path, environment: dict[str, str] | None = None) -> Done:
@@ -48,7 +48,7 @@ def dcc(*arguments: str | Path, environment: dict[str, str] | None = None) -> Do
     err = io.StringIO()
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, {"USER": OPERATOR, **(environment or {})}))
-        stack.enter_context(patch("dcc.gateway.ownkeys.load_pkcs12", _loaded))
+        stack.enter_context(patch("dcc.gateway.ownkeys.load_key_file", _loaded))
         stack.enter_context(redirect_stdout(out))
         stack.enter_context(redirect_stderr(err))
         ended = stack.enter_context(pytest.raises(SystemExit))

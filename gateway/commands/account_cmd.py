@@ -15,6 +15,8 @@ from dcc.gateway.commands.people import OperatorOption
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from dcc.gateway.settings import Settings
+
 AccountArgument = Annotated[str, typer.Argument(help="Identifiant du compte ou adresse de la boîte.")]
 
 
@@ -111,6 +113,10 @@ def partner(
     network: Annotated[str, typer.Option("--network", help="Le réseau où il prend part.")],
     structure: Annotated[str, typer.Option("--structure", help="IDNST de la structure, par exemple 10B0001234.")],
     role: Annotated[str, typer.Option("--role", help="Son rôle.")] = "automaton",
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", help="Son certificat de chiffrement (PEM/DER) ; sinon celui de ses messages."),
+    ] = None,
     operator: OperatorOption = "",
     json_output: JsonOption = False,
 ) -> None:
@@ -127,9 +133,10 @@ def partner(
     from dcc.mailbox.rows import new_id
 
     box = address.lower()
-    domains = {domain for one in common.settings_of(config).partners for domain in one.domains}
-    if box.rpartition("@")[2] not in domains:
+    settings = common.settings_of(config)
+    if box.rpartition("@")[2] not in {domain for one in settings.partners for domain in one.domains}:
         common.stop("cette adresse n'est dans le domaine d'aucun partenaire de dcc.toml", common.EXIT_USAGE)
+    encryption = None if certificate is None else _recipient(settings, certificate, box)
     if not idnst(structure).valid:
         common.stop("--structure : ce n'est pas un identifiant de structure", common.EXIT_USAGE)
 
@@ -141,7 +148,7 @@ def partner(
         made = Account(
             id=new_id(), network=network, kind="organisation", national_id=structure, family_name=None,
             given_name=None, profession=None, structure=structure, mailbox=box, role=role,
-            state=AccountState.REQUESTED,
+            state=AccountState.REQUESTED, encryption_certificate=encryption,
         )  # fmt: skip
         return [AccountRequested(made), AccountMoved(made.id, (AccountState.REQUESTED,), AccountState.VALIDATED)]
 
@@ -154,6 +161,22 @@ def partner(
         common.print_json(view)
     elif view is not None:
         typer.echo(f"{view['mailbox']} ({view['network']}) : {view['state']}")
+
+
+def _recipient(settings: Settings, path: Path, mailbox: str) -> bytes:
+    """The certificate, once the partner's own anchors say that one may encrypt to it for this mailbox."""
+    from dcc.gateway.partners import open_partners, partner_of
+    from dcc.gateway.sealing import SealingRefused, certificates_of
+
+    try:
+        found = certificates_of(path)
+    except SealingRefused as error:
+        common.stop(str(error), common.EXIT_USAGE)
+    partner = partner_of(open_partners(settings), mailbox)
+    verdict = None if partner is None else partner.judge_recipient(found[0], mailbox, common.now_utc()).value
+    if verdict != "VALID":
+        common.stop(f"--certificate : refusé pour cette boîte par les racines de son partenaire ({verdict})")
+    return found[0]
 
 
 def _set_state(name: str, config: Path, operator: str, json_output: bool, state: str) -> None:

@@ -23,8 +23,10 @@ from dcc.gateway.commands.common import (
 
 if TYPE_CHECKING:
     from dcc.cards.crl import CrlStore
+    from dcc.gateway.opening import Report
     from dcc.smime.keys import KeyPair
 
+ARCHIVES = "Lire les archives : 3DES, RC2, RSA < 2048, et sous SHA-1 ou autre signature faible ; jamais authentique."
 EXIT_OF = {"authentic": 0, "refused": EXIT_NO, "indeterminate": EXIT_UNKNOWN}
 EXAMPLES = """Vérifie un message et explique (Verify one message, and explain).
 
@@ -55,7 +57,8 @@ def open_command(
         list[Path] | None, typer.Option("--crl", metavar="FILE", help="Liste d'opposition (DER ou PEM) ; répétable.")
     ] = None,
     key: Annotated[
-        list[Path] | None, typer.Option("--key", metavar="P12", help="Clé de déchiffrement (PKCS#12) ; répétable.")
+        list[Path] | None,
+        typer.Option("--key", metavar="P12", help="Clé de déchiffrement (PKCS#12, ou PEM) ; répétable."),
     ] = None,
     password: Annotated[
         list[str] | None, typer.Option("--password", metavar="W", help="Mot de passe du --key de même rang.")
@@ -67,12 +70,16 @@ def open_command(
         typer.Option("--domain", metavar="D", help="Profil address : domaine dont ces racines répondent ; répétable."),
     ] = None,
     no_revocation: Annotated[bool, typer.Option("--no-revocation", help="Ne pas vérifier l'opposition.")] = False,
-    legacy: Annotated[bool, typer.Option("--legacy", help="Lire 3DES et RC2 (archives) ; jamais authentique.")] = False,
+    legacy: Annotated[bool, typer.Option("--legacy", help=ARCHIVES)] = False,
+    post_quantum: Annotated[
+        bool, typer.Option("--post-quantum", help="Lire aussi ML-KEM et ML-DSA (sinon refusés).")
+    ] = False,
     content: Annotated[
         Path | None, typer.Option("--content", metavar="FILE", help="Contenu d'une signature détachée seule.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Écrire le contenu signé, s'il est authentique.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Écrire le contenu signé, s'il est authentique (ou avec --legacy)."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Écrire aussi le rapport en page web, en français.")
@@ -100,12 +107,12 @@ def open_command(
             question = Question(
                 trust=anchors, crls=_lists(crl or []), at=moment, profile=profile,
                 keys=_keys(key or [], password or []), revocation=not no_revocation, environment=environment,
-                allow_legacy=legacy, domains=frozenset(one.lower() for one in domain or ()),
+                allow_legacy=legacy, post_quantum=post_quantum, domains=frozenset(one.lower() for one in domain or ()),
             )  # fmt: skip
             found = report(source, question, detached_content=beside)
             stack.callback(found.opened.close)
-            if out is not None and found.outcome == "authentic":
-                _write(found.opened.content, out)
+            if out is not None:
+                _out(found, out)
             if html is not None:
                 from dcc.gateway.opening_page import page
 
@@ -144,7 +151,7 @@ def _lists(files: list[Path]) -> CrlStore:
 
 
 def _keys(files: list[Path], passwords: list[str]) -> list[KeyPair]:
-    from dcc.smime.keys import KeyUnreadable, load_pkcs12
+    from dcc.smime.keys import KeyUnreadable, load_key_file
 
     if len(passwords) > len(files):
         stop("Plus de --password que de --key.", EXIT_USAGE)
@@ -152,16 +159,23 @@ def _keys(files: list[Path], passwords: list[str]) -> list[KeyPair]:
     for place, path in enumerate(files):
         password = passwords[place].encode() if place < len(passwords) else None
         try:
-            found.append(load_pkcs12(path.read_bytes(), password))
+            found.append(load_key_file(path.read_bytes(), password))
         except KeyUnreadable:
             stop(f"{path} ne s'ouvre pas : mot de passe faux, ou fichier abîmé.", EXIT_USAGE)
     return found
 
 
-def _write(content: object, out: Path) -> None:
-    from dcc.smime.verdict import Content
+def _out(found: Report, out: Path) -> None:
+    """What is authentic; an archive that is intact under a weak signature too, and then that is said."""
+    from dcc.smime.verdict import Problem
 
-    if isinstance(content, Content):
+    content = found.opened.content
+    archive = found.opened.problem is Problem.WEAK  # its content is there under --legacy only
+    if content is not None and (found.outcome == "authentic" or archive):
+        if archive:
+            say(
+                f"{out} : contenu d'une archive, sous un algorithme faible ({found.opened.detail}) ; il ne fait pas foi."
+            )
         handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as target:
             reader = content.open()

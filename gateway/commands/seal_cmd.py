@@ -37,9 +37,9 @@ def seal_command(
         typer.Option("--recipient", metavar="CERT", help="Certificat de chiffrement d'un lecteur (PEM/DER)."),
     ],
     signer: Annotated[
-        Path | None, typer.Option("--signer", metavar="P12", help="Clé et certificat de signature (PKCS#12).")
+        Path | None, typer.Option("--signer", metavar="P12", help="Clé et certificat de signature (PKCS#12, ou PEM).")
     ] = None,
-    password: Annotated[str | None, typer.Option("--password", metavar="W", help="Mot de passe du PKCS#12.")] = None,
+    password: Annotated[str | None, typer.Option("--password", metavar="W", help="Mot de passe de ce fichier.")] = None,
     pkcs11: Annotated[
         str | None,
         typer.Option("--pkcs11", metavar="MODULE", help="Signer avec une carte : sa bibliothèque, ou auto."),
@@ -59,12 +59,17 @@ def seal_command(
     ] = None,
     cipher: Annotated[str, typer.Option("--cipher", help=" | ".join(CIPHERS))] = "aes256-cbc",
     key_transport: Annotated[str, typer.Option("--key-transport", help="rsa | oaep")] = "rsa",
-    digest: Annotated[str, typer.Option("--digest", help="sha256 | sha384 | sha512")] = "sha256",
+    digest: Annotated[
+        str | None, typer.Option("--digest", help="sha256 (défaut) | sha384 | sha512 (défaut d'Ed25519 et ML-DSA)")
+    ] = None,
     pss: Annotated[bool, typer.Option("--pss", help="Signature RSASSA-PSS.")] = False,
     detached: Annotated[
         bool, typer.Option("--detached/--opaque", help="multipart/signed (défaut), ou signature opaque.")
     ] = True,
     header_protection: Annotated[str, typer.Option("--header-protection", help="rfc9788 | wrapped")] = "rfc9788",
+    post_quantum: Annotated[
+        bool, typer.Option("--post-quantum", help="Permettre ML-DSA (signature) et ML-KEM (lecteurs).")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Résultat ; sinon la sortie standard.")
     ] = None,
@@ -77,7 +82,7 @@ def seal_command(
     for value, allowed, option in (
         (cipher, CIPHERS, "--cipher"),
         (key_transport, ("rsa", "oaep"), "--key-transport"),
-        (digest, ("sha256", "sha384", "sha512"), "--digest"),
+        (digest or "sha256", ("sha256", "sha384", "sha512"), "--digest"),
         (header_protection, ("rfc9788", "wrapped"), "--header-protection"),
     ):
         if value not in allowed:
@@ -90,7 +95,7 @@ def seal_command(
         file=file, signer=signer or CardRequest(pkcs11 or AUTO, token, partial(_pin, pin_file), card_unblocked),
         password=password, chain=tuple(chain or ()), recipients=tuple(recipient),
         announce=announce, cipher=cipher, key_transport=key_transport, digest=digest, pss=pss, detached=detached,
-        header_protection=header_protection, out=out,
+        header_protection=header_protection, post_quantum=post_quantum, out=out,
     )  # fmt: skip
     try:
         sealed, sha256 = seal_file(request, now=now_utc())

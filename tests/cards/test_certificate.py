@@ -183,11 +183,14 @@ def test_a_distribution_point_keeps_its_raw_space() -> None:
     assert read_certificate(leaf(extensions=[(points, False)])).crl_urls == (url,)
 
 
-@pytest.mark.parametrize("name", ["rsa-1024", "p256", "ed25519"])
+@pytest.mark.parametrize("name", ["rsa-1024", "p256", "ed25519", "ml-dsa-65", "ml-kem-768"])
 def test_keys_are_told_by_kind_and_size(name: str) -> None:
-    """Kind and size of a key are read for RSA, elliptic curves and Edwards curves."""
+    """Kind and size of a key are read for RSA, elliptic curves, Edwards curves, ML-DSA and ML-KEM (RFC 9881, RFC 9935)."""
     found = read_certificate(leaf(own_key=key(name)))
-    expected = {"rsa-1024": ("rsa", 1024), "p256": ("ec", 256), "ed25519": ("ed25519", 256)}
+    expected = {
+        "rsa-1024": ("rsa", 1024), "p256": ("ec", 256), "ed25519": ("ed25519", 256),
+        "ml-dsa-65": ("ml-dsa-65", 8 * 1952), "ml-kem-768": ("ml-kem-768", 8 * 1184),
+    }  # fmt: skip
     assert (found.key_type, found.key_bits, found.signature_hash) == (*expected[name], "sha256")
 
 

@@ -286,10 +286,11 @@ def test_the_environment_is_that_of_the_anchors_unless_told() -> None:
     [
         ({"own_key": "rsa-1024"}, True), ({"own_key": "p224"}, True), ({"own_key": "p256"}, False),
         ({"own_key": "ed25519"}, False), ({"digest": hashes.SHA384()}, False),
+        ({"own_key": "ml-dsa-65"}, False), ({"own_key": "ml-dsa-87"}, False),
     ],
 )  # fmt: skip
 def test_weak_keys_are_told(options: dict[str, Any], weak: bool) -> None:
-    """RSA under 2048 bits and curves under 256 bits are weak; the others are not."""
+    """RSA under 2048 bits and curves under 256 bits are weak; the others are not, ML-DSA included (RFC 9881)."""
     if "own_key" in options:
         options = {"own_key": key(options["own_key"])}
     assert failures(judged(leaf(**options), *fresh())) == ({("strength", Verdict.WEAK_KEY)} if weak else set())

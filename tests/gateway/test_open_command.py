@@ -19,6 +19,7 @@ from dcc.gateway.cast_reader import Cast
 from dcc.gateway.clients import report_entity, signed_entity
 from dcc.gateway.demo_deposits import Draft, deposit, entity, tampered
 from dcc.smime.keys import KeyPair
+from forge import Signing, signed_data
 from terminal import Done, dcc
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -336,6 +337,40 @@ def test_no_such_message(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.eml", tmp_path):
         done = dcc("open", path)
         assert (done.code, len(done.err.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("signing", "detail"),
+    [(Signing(digest="sha1"), "sha1"), (Signing(throwaway.pair("rsa-1024")), "rsa-1024")],
+    ids=["sha1", "rsa-1024"],
+)
+def test_an_archive(signing: Signing, detail: str, opened: Open, tmp_path: Path) -> None:
+    """R-ALGO: a weak signature is refused by the algorithm's name, its facts told and its content kept back; `--legacy` reads
+    the archive, writes it and still refuses it."""
+    (tmp_path / "root.pem").write_bytes(throwaway.pem(throwaway.root()))
+    mail = throwaway.FIELDS + throwaway.part("application/pkcs7-mime; name=smime.p7m", signed_data(SMALL, [signing]))
+    out = tmp_path / "content"
+    options = ("--profile", "address", "--trust", str(tmp_path / "root.pem"), "--no-revocation", "--out", str(out))
+    closed = opened(mail, *options)
+    assert not out.exists()
+    archive = opened(mail, *options, "--legacy")
+    assert out.read_bytes() == SMALL
+    assert detail in archive.err
+    for done in (closed, archive):
+        assert (done.code, done.json["outcome"], done.json["reason"]) == (1, "refused", "D2R-ALG01")
+        assert (done.json["detail"], done.json["intact"]) == (detail, True)
+        assert done.json["content"] == {"size": len(SMALL), "sha256": hashlib.sha256(SMALL).hexdigest()}
+        assert done.json["signatures"][0]["weakness"] == [detail]
+        assert "R-ALGO" in done.json["findings"]
+
+
+def test_the_archive_switch_gives_no_altered_content(opened: Open, tmp_path: Path) -> None:
+    """R-ALGO: under `--legacy` a content that its weak signature does not cover is not written."""
+    altered = signed_data(SMALL, [Signing(digest="sha1")]).replace(b"Bonjour", b"Bonsoir")
+    out = tmp_path / "content"
+    mail = throwaway.FIELDS + throwaway.part("application/pkcs7-mime; name=smime.p7m", altered)
+    done = opened(mail, "--legacy", "--out", str(out))
+    assert (done.json["reason"], done.json["content"], out.exists()) == ("D2R-SIG02", None, False)
 
 
 def test_a_wrong_password(cast: Cast, opened: Open) -> None:

@@ -78,11 +78,11 @@ def signed(*signers: Signing, certificates: list[bytes] | None = None) -> bytes:
 
 # R-FROM, RFC 5322 §3.6
 def test_r_from_every_field_there(rooms: Rooms, write: Write) -> None:
-    """R-FROM: a mail with From, Date, To, Subject and Content-Type, each once, is filed."""
+    """R-FROM: a mail with From, Date, To, Subject, Content-Type and MIME-Version, each once, is filed."""
     assert told(rooms, write())[0] is MessageState.FILED
 
 
-@pytest.mark.parametrize("field", [b"Date", b"To", b"Subject"])
+@pytest.mark.parametrize("field", [b"Date", b"To", b"Subject", b"MIME-Version"])
 def test_r_from_missing_field(field: bytes, rooms: Rooms, write: Write) -> None:
     """R-FROM: without one of them it is refused, and the known sender is told which."""
     found = write(lambda raw: b"\r\n".join(one for one in raw.split(b"\r\n") if not one.startswith(field + b": ")))
@@ -91,11 +91,19 @@ def test_r_from_missing_field(field: bytes, rooms: Rooms, write: Write) -> None:
     assert dict(answer.parameters)["fields"] == field.decode()
 
 
-def test_r_from_policy_is_a_setting(rooms: Rooms, write: Write) -> None:
-    """R-FROM: where the settings ask for From alone, a mail without a Subject is filed (RFC 5322 §3.6)."""
+def test_r_from_field_that_stands_inside(rooms: Rooms, write: Write) -> None:
+    """R-FROM, RFC 9788: a field that only the signed part has is not missing, MIME-Version included (RFC 2045 §4)."""
+    whole = wrapped(rooms, rooms.cast.folder("main")["address"])
+    found = write(lambda _: whole.replace(b"MIME-Version: 1.0\r\n", b"", 1))
+    assert told(rooms, found)[0] is MessageState.FILED
+
+
+@pytest.mark.parametrize("field", [b"Subject", b"MIME-Version"])
+def test_r_from_policy_is_a_setting(field: bytes, rooms: Rooms, write: Write) -> None:
+    """R-FROM: where the settings ask for From alone, a mail without Subject or MIME-Version is filed (RFC 5322 §3.6)."""
     gateway = rooms.services.settings.gateway.model_copy(update={"required_fields": ("From",)})
     rooms.services.settings = rooms.services.settings.model_copy(update={"gateway": gateway})
-    found = write(lambda raw: raw.replace(b"Subject: Compte rendu\r\n", b"", 1))
+    found = write(lambda raw: b"\r\n".join(one for one in raw.split(b"\r\n") if not one.startswith(field + b": ")))
     assert told(rooms, found)[0] is MessageState.FILED
 
 

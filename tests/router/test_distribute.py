@@ -30,7 +30,7 @@ class Judge:
 
     verdicts: dict[bytes, str] = field(default_factory=dict)
 
-    def __call__(self, certificate: bytes, purpose: str) -> str:
+    def __call__(self, certificate: bytes, purpose: str, mailbox: str | None = None) -> str:
         return self.verdicts.get(certificate, "VALID")
 
 

@@ -216,10 +216,10 @@ def test_rule_13_one_outcome(name: str, open_cms_part: Open, reader: KeyPair) ->
     assert found.content is None
     assert found.encrypted
     assert not found.intact
-    # A random key leaves a right padding once in 256 times: then the payload is not signed, like any other garbage.
-    assert found.problem in {Problem.NOT_OPENED, Problem.NOT_SIGNED}
-    if name not in {"random key block", "key block of zeros", "another content key"}:
-        assert found.problem is Problem.NOT_OPENED
+    if "key" in name and found.problem is Problem.NOT_SIGNED:
+        # A random key leaves a right padding once in 256 times: the payload is then not signed, like any other garbage
+        found = open_cms_part(oracle_variants(reader)[name])
+    assert found.problem is Problem.NOT_OPENED
 
 
 def test_rule_13_random_key_is_substituted(open_cms_part: Open, reader: KeyPair) -> None:

@@ -12,9 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 import forge
 from dcc.smime import der
-from dcc.smime.verdict import Opened, Problem
+from dcc.smime.keys import KeyPair
+from dcc.smime.seal import Profile
+from dcc.smime.verdict import Covered, Opened, Problem
 from forge import Signing, signed_data
-from throwaway import ENTITY, FIELDS, multipart, pair
+from throwaway import ENTITY, FIELDS, multipart, pair, sealed
 
 Open = Callable[..., Opened]
 GOOD: dict[str, list[Signing]] = {
@@ -176,22 +178,45 @@ def test_rule_9_content_type(open_mail: Open, open_cms_part: Open) -> None:
     assert open_mail(pgp).problem is Problem.NOT_SIGNED
 
 
-@pytest.mark.parametrize(
-    "signer",
-    [
-        Signing(digest="sha1"),
-        Signing(pair("rsa-1024")),
-        Signing(pss_salt=64),
-    ],
-    ids=["sha1", "rsa 1024", "salt longer than the hash"],
-)
-def test_rule_14_weak(signer: Signing, open_cms_part: Open) -> None:
-    """R-ALGO: right by arithmetic and weak: intact, and never without the problem."""
-    found = open_cms_part(signed_data(ENTITY, [signer]))
-    assert found.problem is Problem.WEAK
-    assert found.intact
-    assert all(one.weak and one.good for one in found.signers)
-    assert "R-ALGO" in found.findings
+WEAK = {"sha1": Signing(digest="sha1"), "rsa-1024": Signing(pair("rsa-1024")), "pss salt": Signing(pss_salt=64)}
+
+
+@pytest.mark.parametrize("name", WEAK)
+def test_rule_14_weak(name: str, open_cms_part: Open) -> None:
+    """R-ALGO: right by arithmetic and weak by name: intact; only the archive switch gives the content, never believed."""
+    cms = signed_data(ENTITY, [WEAK[name]])
+    closed, archive = open_cms_part(cms), open_cms_part(cms, allow_legacy=True)
+    for found in (closed, archive):
+        assert (found.problem, found.detail, found.intact) == (Problem.WEAK, name, True)
+        assert all(one.weak and one.good for one in found.signers)
+        assert "R-ALGO" in found.findings
+        assert found.covered == Covered(len(ENTITY), hashlib.sha256(ENTITY).hexdigest())
+    assert closed.content is None
+    assert archive.content is not None
+    assert archive.content.open().read() == ENTITY
+
+
+def test_rule_14_weak_and_altered(open_cms_part: Open) -> None:
+    """R-ALGO: the archive switch mends nothing: what a weak signature does not cover is not intact, and not given."""
+    cms = signed_data(ENTITY, [WEAK["sha1"]]).replace(b"RCP", b"RCQ", 1)
+    for switch in (False, True):
+        found = open_cms_part(cms, allow_legacy=switch)
+        assert (found.problem, found.content, found.covered) == (Problem.NOT_INTACT, None, None)
+
+
+@pytest.mark.parametrize("name", WEAK)
+def test_rule_14_nothing_is_read_under_a_weak_signature(name: str, open_cms_part: Open, reader: KeyPair) -> None:
+    """R-ALGO: an envelope inside a weak signature stays closed; with the archive switch it is opened, and weak still."""
+    sealed_mail = sealed(Profile(), recipient=reader.certificate)[0]
+    cms = signed_data(sealed_mail, [WEAK[name]])
+    closed = open_cms_part(cms, keys=[reader])
+    assert (closed.problem, closed.detail, closed.encrypted) == (Problem.WEAK, name, False)
+    assert [one.kind for one in closed.layers] == ["signed"]
+    archive = open_cms_part(cms, keys=[reader], allow_legacy=True)
+    assert (archive.problem, archive.detail, archive.decrypted) == (Problem.WEAK, name, True)
+    assert [one.kind for one in archive.layers] == ["signed", "enveloped", "signed"]
+    strong = open_cms_part(signed_data(sealed_mail, [Signing()]), keys=[reader])
+    assert strong.problem is None
 
 
 def test_ed25519(shared: Any, open_cms_part: Open) -> None:

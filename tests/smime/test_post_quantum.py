@@ -64,15 +64,39 @@ def test_off_by_default_when_writing() -> None:
 
 
 def test_off_by_default_when_reading() -> None:
-    """Without the switch an ML-KEM recipient is one of an unknown kind, and an ML-DSA signature verifies nothing."""
-    reader = pair("ml-kem-768", ENCRYPT, "reader")
+    """Without the switch mail to an ML-KEM key of ours stays closed and an ML-DSA signature verifies nothing; each refusal
+    names its algorithm, and an ML-KEM key of others is not ours."""
+    reader, other = pair("ml-kem-768", ENCRYPT, "reader"), pair("rsa", ENCRYPT, "reader")
     mail, _ = sealed(ON, recipient=reader.certificate)
     closed = read(mail, reader, on=False)
-    assert (closed.problem, closed.detail, closed.decrypted) == (Problem.NOT_FOR_US, "ori", False)
+    assert (closed.problem, closed.detail, closed.decrypted) == (Problem.NOT_ENABLED, "ml-kem-768", False)
+    assert (read(mail, other, on=False).problem, read(mail, other, on=False).detail) == (Problem.NOT_FOR_US, "ori")
     signed, _ = sealed(ON, signer=pair("ml-dsa-65"))
-    found = read(signed, pair("rsa", ENCRYPT, "reader"), on=False)
-    assert (found.problem, found.content) == (Problem.NOT_INTACT, None)
-    assert "R-ALGO" in found.findings
+    for legacy in (False, True):  # the other switch changes nothing
+        found = open_message(io.BytesIO(signed), keys=[other], allow_legacy=legacy)
+        assert (found.problem, found.detail, found.content) == (Problem.NOT_ENABLED, "ml-dsa-65", None)
+        assert "R-ALGO" in found.findings
+
+
+def test_off_hides_no_other_failure(open_cms_part: Open) -> None:
+    """Altered content, or a second signature that is false, is not intact, whatever the switch would say."""
+    signer = MlDsaSigning(
+        pair("ml-dsa-65", SIGN), digest="sha512", algorithm=der.algorithm(algorithms.PURE["ml-dsa-65"].identifier)
+    )
+    assert open_cms_part(signed_data(ENTITY, [signer])).problem is Problem.NOT_ENABLED
+    assert open_cms_part(signed_data(ENTITY, [signer]).replace(b"RCP", b"RCQ", 1)).problem is Problem.NOT_INTACT
+    false = forge.Signing(signature=bytes(256))
+    assert open_cms_part(signed_data(ENTITY, [signer, false])).problem is Problem.NOT_INTACT
+
+
+def test_off_hides_no_malformed_recipient(open_cms_part: Open) -> None:
+    """Off, a malformed ML-KEM recipient is of an unknown kind, and does not keep another recipient from reading."""
+    to, cek = pair("rsa", ENCRYPT, "reader"), os.urandom(32)
+    broken = der.tlv(0xA4, der.oid("1.2.840.113549.1.9.16.13.3"), der.sequence(der.integer(0)))
+    good = forge.key_transport(cek, to)
+    assert open_cms_part(auth_enveloped_data(SIGNED_MAIL, [broken, good], cek=cek), keys=[to]).problem is None
+    alone = open_cms_part(auth_enveloped_data(SIGNED_MAIL, [broken], cek=cek), keys=[to])
+    assert (alone.problem, alone.detail) == (Problem.NOT_FOR_US, "ori")
 
 
 def kem_recipient(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import tracemalloc
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from dcc.smime.keys import KeyPair, load_pkcs8
 from dcc.smime.open import open_any, open_cms
-from dcc.smime.verdict import Opened, Problem
+from dcc.smime.verdict import Covered, Opened, Problem
 
 VECTORS = Path(__file__).resolve().parents[3] / "shared" / "vectors"
 pytestmark = pytest.mark.skipif(not VECTORS.is_dir(), reason="shared vectors are not present")
@@ -31,13 +32,18 @@ def content(found: Opened) -> bytes:
 
 @pytest.mark.parametrize("name", ["4.1", "4.2", "4.4", "4.5", "4.7", "4.10"])
 def test_rfc4134_signed_is_weak(name: str) -> None:
-    """Right by arithmetic, the content as published, and weak: SHA-1, DSA, RSA-1024 (R-ALGO)."""
-    found = opened(RFC / f"{name}.bin")
-    assert found.problem is Problem.WEAK
-    assert found.intact
-    assert all(one.good and one.weak for one in found.signers)
+    """Right by arithmetic and weak: SHA-1, DSA, RSA-1024; the content as published, behind the archive switch (R-ALGO)."""
+    closed, archive = opened(RFC / f"{name}.bin"), opened(RFC / f"{name}.bin", allow_legacy=True)
+    for found in (closed, archive):
+        assert found.problem is Problem.WEAK
+        assert found.intact
+        assert "sha1" in str(found.detail)
+        assert all(one.good and one.weak for one in found.signers)
+    assert closed.content is None
     if name != "4.10":
-        assert content(found) == (RFC / CONTENT).read_bytes()
+        assert content(archive) == (RFC / CONTENT).read_bytes()
+    told = content(archive)
+    assert closed.covered == Covered(len(told), hashlib.sha256(told).hexdigest())
 
 
 def test_rfc4134_detached() -> None:
@@ -58,9 +64,10 @@ def test_rfc4134_two_signers() -> None:
 
 @pytest.mark.parametrize("name", ["4.8.eml", "4.9.eml"])
 def test_rfc4134_mails(name: str) -> None:
-    """multipart/signed and an opaque mail: good, weak."""
+    """multipart/signed and an opaque mail: good, weak, each weakness named."""
     found = opened(RFC / name)
-    assert (found.problem, found.intact) == (Problem.WEAK, True)
+    assert (found.problem, found.intact, found.content) == (Problem.WEAK, True, None)
+    assert found.detail == "dsa, sha1"
 
 
 @pytest.mark.parametrize("name", ["3.1", "3.2", "4.11", "6.0"])
