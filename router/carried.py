@@ -12,6 +12,9 @@ from dcc.mailbox.records import Account, Token
 from dcc.router.reasons import Reason
 
 
+BLOCK = 8  # octets
+
+
 @dataclass(frozen=True, slots=True)
 class Secrets:
     """Where one-time secrets come from, and how they are sealed so that the database alone does not tell them."""
@@ -64,3 +67,15 @@ def issue(
     secret = secrets.random_bytes(tokens.SECRET_BYTES)
     row = Token(tokens.digest(tokens.spoken(secret)), purpose, network, account, folder, now, now + life)
     return Issued(row, secrets.seal(secret))
+
+
+def seal_text(secrets: Secrets, text: str) -> str:
+    """A person's own words as the outbox may keep them: sealed like a secret (I3)."""
+    octets = text.encode()
+    padded = octets + b"\0" * max(BLOCK * 2 - len(octets), -len(octets) % BLOCK)  # RFC 3394 takes whole blocks, two at least
+    return secrets.seal(padded)
+
+
+def unseal_text(sealed: str, unseal: Callable[[str], bytes]) -> str:
+    """The words again."""
+    return unseal(sealed).rstrip(b"\0").decode()

@@ -28,7 +28,7 @@ from dcc.router.receipts import (
 )
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.segments import Body
-from dcc.templates.render import Rendered, render
+from dcc.templates.render import Rendered, render, to_copy
 
 BODY_TEXT = 30_000  # characters of the documents that a mail's body shows
 ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
@@ -271,7 +271,9 @@ def _context(
         "code_shown": code if told is None or told.ans in {code, OTHER} else f"{code} ({told.ans})",
         "sentence": "" if told is None else told.sender_fr,
         "sentence_en": "" if told is None else told.sender_en,
-        "blank": blank(parameters["form"], language) if parameters.get("form") else "",
+        "next": "" if told is None else told.next_fr,
+        "next_en": "" if told is None else told.next_en,
+        "blank": to_copy(blank(parameters["form"], language)) if parameters.get("form") else "",
     }
 
 

@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from dcc.router.request import Attachment, Envelope
 from dcc.router.words import Words
+from dcc.templates.render import heading, to_copy
 
 MACHINE = "demande-dcc.json"
 MACHINE_LIMIT = 64 << 10  # bytes of a machine form
@@ -32,6 +33,7 @@ class Form:
     fr: str
     en: str
     fields: Mapping[str, tuple[str, str, bool, str]]  # name -> (French label, English label, required, what to write)
+    done: tuple[str, str] = ("", "")  # what is so once it is carried out
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ def forms() -> Mapping[str, Form]:
         key: Form(
             key, tuple(row["words"]), row["fr"], row["en"],
             {name: (one[0], one[1], one[2] == "required", one[3]) for name, one in row["fields"].items()},
+            (row.get("done_fr", ""), row.get("done_en", "")),
         )
         for key, row in tomllib.loads(text).items()
     }  # fmt: skip
@@ -151,10 +154,10 @@ def _secret(text: str | None) -> str | None:
 
 
 def blanks(language: str) -> str:
-    """Every form that an enrolled person may send, each under its title."""
+    """Every form that an enrolled person may send, each under its title, to be copied."""
     wanted = [form for key, form in forms().items() if key not in {"register", "confirm", "validate", "refuse", "help"}]
     titles = [(form.en if language == "en" else form.fr, blank(form.key, language)) for form in wanted]
-    return "\n\n".join(f"{title}\n{text}" for title, text in titles)
+    return "\n\n".join(f"{heading(title)}\n\n{to_copy(text)}" for title, text in titles)
 
 
 def blank(kind: str, language: str, said: Mapping[str, str] | None = None) -> str:

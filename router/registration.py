@@ -23,7 +23,7 @@ from dcc.mailbox.changes import (
 )
 from dcc.mailbox.records import Account, AccountState, Network, Token
 from dcc.mailbox.rows import new_id
-from dcc.router.carried import Carried, OwedMail, Secrets, issue
+from dcc.router.carried import Carried, OwedMail, Secrets, issue, seal_text
 from dcc.router.decision import Refused
 from dcc.router.petition import Petition
 from dcc.router.reasons import Reason, reason
@@ -141,9 +141,12 @@ def _others(petition: Petition, here: Account, conn: Connection) -> list[Account
 
 
 def decide_account(
-    petition: Petition, signer: Sequence[Account], *, conn: Connection, now: datetime, message: str
+    petition: Petition, signer: Sequence[Account], *, conn: Connection, now: datetime, message: str, secrets: Secrets
 ) -> Carried | Refused:
-    """An administrator's VALIDER or REFUSER: by the administrator of that network, once, in time (mission S12)."""
+    """An administrator's VALIDER or REFUSER: by the administrator of that network, once, in time (mission S12).
+
+    The reason that follows REFUSER is told to the person, under a seal only: it is somebody's own words (I3).
+    """
     account = signer[0]
     token = usable(conn, petition.secret, DECIDE, now)
     if isinstance(token, Reason):
@@ -159,7 +162,9 @@ def decide_account(
         TokenUsed(token, message),
         AccountMoved(about.id, (AccountState.ADDRESS_VERIFIED,), after),
     )
-    told = OwedMail("account_decided", about, (("state", after.value),))
+    motive = petition.fields.get("motive", "") if after is AccountState.REFUSED else ""
+    why = (("motive", seal_text(secrets, motive)),) if motive else ()
+    told = OwedMail("account_decided", about, (("state", after.value), *why))
     done = OwedMail("carried", acting, (("about", about.id), ("state", after.value)))
     return Carried(reason("D2R-ASK03"), changes, None, (told, done))
 
