@@ -11,7 +11,6 @@ from dcc.mailbox.changes import Change
 from dcc.mailbox.records import Account, Token
 from dcc.router.reasons import Reason
 
-
 BLOCK = 8  # octets
 
 
@@ -72,7 +71,9 @@ def issue(
 def seal_text(secrets: Secrets, text: str) -> str:
     """A person's own words as the outbox may keep them: sealed like a secret (I3)."""
     octets = text.encode()
-    padded = octets + b"\0" * max(BLOCK * 2 - len(octets), -len(octets) % BLOCK)  # RFC 3394 takes whole blocks, two at least
+    padded = octets + b"\0" * max(
+        BLOCK * 2 - len(octets), -len(octets) % BLOCK
+    )  # RFC 3394 takes whole blocks, two at least
     return secrets.seal(padded)
 
 

@@ -221,6 +221,8 @@ class Composing:
             raise NothingToSay("no depositor")
         context = {
             "subject": mss_subject(found, patient),
+            "title": f"{_named(found, language)} – {patient.birth_name} {' '.join(patient.given_names[:1])}, "
+            f"{patient.birth_date:%d/%m/%Y}",
             "folder": folder,
             "network": network,
             "documents": [_shown(one) for one in found],
@@ -233,6 +235,13 @@ class Composing:
         readings = [one.shortened(BODY_TEXT // len(found), MORE) for one in enclosed.readings]
         words = render("report", language, context, readings)
         return (words.subject, *self.composer.mail(words, enclosed.parts))
+
+
+def _named(found: Sequence[Document], language: str) -> str:
+    """What a reader sees first: the document, or how many there are."""
+    if len(found) == 1:
+        return label_of(found[0])
+    return f"{len(found)} new documents" if language == "en" else f"{len(found)} nouveaux documents"
 
 
 def _shown(document: Document) -> dict[str, str | None]:

@@ -20,14 +20,17 @@ from markupsafe import Markup, escape
 
 LANGUAGES = ("fr", "en")
 RULE = "-" * 60
-MSS = "XDM/1.0/DDM+"  # what business software needs to see in a subject, and nobody else (ECO.2.1.3)
 KINDS = (
     "report", "notice", "acknowledgement", "refusal", "held", "registration", "account_request", "account_decided",
     "folder_opened", "carried", "presence", "forms",
 )  # fmt: skip
 FACT, COPY = "  ", "    "  # how the lines of a table of facts, and those to be copied, begin
 UNDERLINE = re.compile(r"-{3,}")
-REFERENCE = re.compile(r"\s*\[[^\[\]]*\]$")  # of a folder, or a code: for programs; the text says it where it is needed
+BRACKETS = re.compile(
+    r"\s*\[[^\[\]]*\]$"
+)  # a folder's reference or a code: for programs; the text says it where needed
+BEFORE = re.compile(r" (?=[:;?!»])|(?<=«) ")  # where French puts a space that no line ends with
+WHOLE = re.compile(r"\[?\bD(?:-[0-9A-Z]{4}){2}\]?|\b\d{11,15}\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Rendered:
 
 @cache
 def _environment() -> ImmutableSandboxedEnvironment:
-    return ImmutableSandboxedEnvironment(
+    made = ImmutableSandboxedEnvironment(
         loader=PackageLoader("dcc", "templates"),
         undefined=StrictUndefined,
         autoescape=lambda name: name is not None and ".html." in name,
@@ -50,6 +53,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
         keep_trailing_newline=False,
         auto_reload=False,
     )
+    made.filters["shown"] = shown
+    return made
 
 
 def render(kind: str, language: str, context: Mapping[str, Any], readings: Sequence[Any] = ()) -> Rendered:
@@ -60,14 +65,16 @@ def render(kind: str, language: str, context: Mapping[str, Any], readings: Seque
     chosen = language if language in LANGUAGES else LANGUAGES[0]
     environment = _environment()
     subject = environment.get_template(f"{kind}/subject.{chosen}.txt.j2").render(context)
-    text = re.sub(r"\n{3,}", "\n\n", environment.get_template(f"{kind}/text.{chosen}.txt.j2").render(context).strip("\n"))
+    text = re.sub(
+        r"\n{3,}", "\n\n", environment.get_template(f"{kind}/text.{chosen}.txt.j2").render(context).strip("\n")
+    )
     title = " ".join(subject.split())
     page = environment.get_template("page.html.j2").render(
-        language=chosen, title=REFERENCE.sub("", title).removeprefix(MSS), blocks=_blocks(text)[:-1],
+        language=chosen, title=context.get("title") or BRACKETS.sub("", title), blocks=_blocks(text)[:-1],
         support=_support(context["network"], chosen), readings=readings,
     )  # fmt: skip
-    shown = "\n\n".join([text, *(f"{RULE}\n\n{one.text}" for one in readings)]) + "\n"
-    return Rendered(title, shown, page)
+    complete = "\n\n".join([text, *(f"{RULE}\n\n{one.text}" for one in readings)]) + "\n"
+    return Rendered(title, complete, page)
 
 
 def heading(title: str) -> str:
@@ -104,6 +111,12 @@ def _blocks(text: str) -> list[tuple[str, Any]]:
         else:
             found.append(("paragraph", lines))
     return found
+
+
+def shown(text: str) -> Markup:
+    """A line of a page: French punctuation, references and long numbers are not torn apart at the end of a line."""
+    kept = str(escape(BEFORE.sub("\xa0", text)))
+    return Markup(WHOLE.sub(r'<span style="white-space:nowrap">\g<0></span>', kept))  # noqa: S704  escaped above
 
 
 def _fact(line: str) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from email import message_from_bytes
 
 from sqlalchemy import Connection, update
@@ -60,9 +59,7 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
     secret, whom = ("secret", secrets.seal(SECRET)), ("about", "newcomer")
     for sealed in (True, False):
         end = "" if sealed else "-clear"
-        yield Wording(
-            f"registration{end}", "registration", "no_account", "D2R-ASK01", (secret,), False, sealed
-        )
+        yield Wording(f"registration{end}", "registration", "no_account", "D2R-ASK01", (secret,), False, sealed)
         yield Wording(
             f"account_request{end}", "account_request", "administrator", "D2R-ASK02", (secret, whom), False, sealed
         )
@@ -71,7 +68,9 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
         yield Wording(f"refusal{end}", "refusal", "gp", "D2R-MAN01", (), True, sealed)
         yield Wording(f"acknowledgement{end}", "acknowledgement", "coordinator", None, (), True, sealed, 2)
         refused = (("state", "refused"), ("motive", seal_text(secrets, MOTIVE)))
-        yield Wording(f"account_decided-refused{end}", "account_decided", "no_account", "D2R-ASK03", refused, False, sealed)
+        yield Wording(
+            f"account_decided-refused{end}", "account_decided", "no_account", "D2R-ASK03", refused, False, sealed
+        )
     for state in ("validated", "refused"):
         told = ("state", state)
         yield Wording(f"account_decided-{state}-plain", "account_decided", "no_account", "D2R-ASK03", (told,), False)
@@ -145,7 +144,9 @@ class Writer:
             )  # fmt: skip
         octets = b"".join(body_chunks(composed.content))
         head = "".join(f"{name}: {value}\r\n" for name, value in composed.content_headers).encode()
-        parts = {one.get_content_type(): one for one in reversed(list(message_from_bytes(head + b"\r\n" + octets).walk()))}
+        parts = {
+            one.get_content_type(): one for one in reversed(list(message_from_bytes(head + b"\r\n" + octets).walk()))
+        }
         text, html = (_text(parts[name]) for name in ("text/plain", "text/html"))
         return Page(wording.name, language, composed.headers.subject, text, html, wording.sealed)
 

@@ -351,7 +351,7 @@ def test_mandate_by_presence(post: Correspondence) -> None:
     ask = f"MANDAT VITALE\nDossier : {folder}"
     assert post.write("no_mandate", ask) is MessageState.DONE
     text = post.read("no_mandate")[1]
-    nonce = re.search(r"Code : ([0-9A-Z-]+)", text)
+    nonce = re.search(r"    ([0-9A-Z-]{20,})", text)
     assert nonce is not None
     wrong = [
         presence(post, "gp", "main", nonce[1]),
