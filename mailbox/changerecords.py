@@ -12,6 +12,9 @@ from dcc.mailbox.changes import (
     DelegationGiven,
     DelegationRevoked,
     EncryptionCertificateSeen,
+    FactorConfirmed,
+    FactorEnrolled,
+    FactorRevoked,
     FolderClosed,
     FolderOpened,
     FormPublished,
@@ -39,6 +42,9 @@ ACTIONS: dict[type, str] = {
     DelegationRevoked: "delegation:revoked",
     Opposed: "opposition:added",
     OppositionLifted: "opposition:removed",
+    FactorEnrolled: "factor:enrolled",
+    FactorConfirmed: "factor:confirmed",
+    FactorRevoked: "factor:revoked",
     TokenIssued: "token:issued",
     TokenUsed: "token:used",
 }
@@ -90,5 +96,9 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return folder_id, {"account": account or "", "type": type_code or ""}
         case OppositionLifted(opposition, folder_id):
             return folder_id, {"opposition": opposition}
+        case FactorEnrolled(factor) | FactorConfirmed(factor):
+            return None, {"factor": factor.id, "account": factor.account, "kind": factor.kind}
+        case FactorRevoked(factor_id, account_id, because):
+            return None, {"factor": factor_id, "account": account_id, "because": because}
         case TokenIssued(token) | TokenUsed(token):
             return token.folder, {"purpose": token.purpose, "account": token.account or ""}

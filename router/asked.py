@@ -10,6 +10,7 @@ from dcc.mailbox.records import Account, Delivery
 from dcc.mailbox.snapshot import Snapshot
 from dcc.mailbox.tokens import spoken
 from dcc.router.carried import unseal_text
+from dcc.router.factors import provisioning_link, secret_of, shown_key
 from dcc.router.petition import blank, blanks, forms
 from dcc.templates.render import facts, to_copy
 
@@ -32,9 +33,21 @@ def asked(delivery: Delivery, account: Account, store: Snapshot, unseal: Unseal,
         "motive": unseal_text(motive, unseal) if sealed and motive is not None else "",
         "form": to_copy(blank("confirm", language, {"networks": account.network, "language": language})),
         "networks": [f"{one.id} ({one.name})" for one in store.networks() if one.registration is not None],
+        "factor": _factor(parameters.get("factor"), account, store, unseal) if sealed else None,
+        "activation": to_copy(blank("activate", language)),
         "done": _done(parameters, language),
         "forms": blanks(language) if delivery.kind == "forms" else "",
     }
+
+
+def _factor(name: str | None, account: Account, store: Snapshot, unseal: Unseal) -> dict[str, str] | None:
+    """The key of a second factor that waits for its first code; None when it has ended meanwhile."""
+    found = None if name is None else store.factor(name)
+    network = store.network(account.network)
+    if found is None or found.wrapped_key is None or found.confirmed_at is not None or network is None:
+        return None
+    secret = secret_of(found, unseal)
+    return {"key": shown_key(secret), "link": provisioning_link(secret, account.mailbox, network.name)}
 
 
 def _done(parameters: Mapping[str, str], language: str) -> str:

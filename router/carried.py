@@ -20,6 +20,7 @@ class Secrets:
 
     random_bytes: Callable[[int], bytes]
     seal: Callable[[bytes], str]
+    unseal: Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)

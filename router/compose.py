@@ -36,7 +36,7 @@ ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
 REGISTRATION = "registration"
 OTHER = "906"  # ANS application error "other": it tells a person nothing
 ASKED = frozenset({
-    REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence", "forms"
+    REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence", "forms", "factor"
 })  # fmt: skip
 
 

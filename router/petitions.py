@@ -7,11 +7,7 @@ message's end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
-
-from sqlalchemy import Connection
 
 from dcc.mailbox import consentforms, delegations, folders, people
 from dcc.mailbox.changes import (
@@ -36,9 +32,11 @@ from dcc.mailbox.records import (
 )
 from dcc.mailbox.references import find_reference
 from dcc.mailbox.rows import new_id
-from dcc.router.carried import Carried, OwedMail, Secrets, issue
+from dcc.router.carried import Carried, OwedMail, issue
 from dcc.router.decision import Held, Refused
+from dcc.router.desk import Desk
 from dcc.router.doctypes import type_by_code
+from dcc.router.factors import activate, enrol
 from dcc.router.folderopening import Opening, plan_opening
 from dcc.router.oids import INS_DOMAINS
 from dcc.router.permission import Mandated
@@ -49,24 +47,9 @@ from dcc.router.registration import decide_account, usable
 from dcc.router.request import PatientIdentity, Sender
 from dcc.router.roles import Role, role_of
 from dcc.router.situation import basis_of
-from dcc.smime.limits import Limits
 
 PRESENCE = "presence"
 CARERS = frozenset({Role.PROFESSIONAL, Role.COORDINATOR})
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What carrying out a request needs beside the mail: the moment, the store, and where randomness comes from."""
-
-    conn: Connection
-    now: datetime
-    message: str
-    environment: str
-    secrets: Secrets
-    limits: Limits
-    workdir: Path | None
-    random_bytes: Callable[[int], bytes]
 
 
 Answer = Carried | Refused | Held
@@ -88,8 +71,8 @@ def decide_petition(petition: Petition, sender: Sender, networks: tuple[str, ...
         return Refused(reason("D2R-FRM01", detail=", ".join(missing), form=petition.kind), account)
     if petition.kind == "open":
         return _open(petition, account, desk)
-    if petition.kind in {"delegate", "undelegate"}:
-        return DELEGATIONS[petition.kind](petition, account, desk)
+    if petition.kind in OWN:
+        return OWN[petition.kind](petition, account, desk)
     folder = _folder(petition, sender, desk)
     if folder is None:
         return Refused(reason("D2R-FRM03"), account)
@@ -327,6 +310,6 @@ FOLDERS: dict[str, Callable[[Petition, Folder, Account, Sender, Desk], Answer]] 
     "consent": _consent, "withdraw": _consent, "mandate": _mandate, "revoke": _revoke, "oppose": _oppose,
     "presence": _presence,
 }  # fmt: skip
-DELEGATIONS: dict[str, Callable[[Petition, Account, Desk], Answer]] = {
-    "delegate": _delegate, "undelegate": _undelegate
+OWN: dict[str, Callable[[Petition, Account, Desk], Answer]] = {
+    "delegate": _delegate, "undelegate": _undelegate, "factor": enrol, "activate": activate
 }  # fmt: skip

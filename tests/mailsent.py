@@ -10,7 +10,8 @@ from email import message_from_bytes
 from sqlalchemy import Connection, update
 
 from dcc.gateway.demo_deposits import Draft
-from dcc.mailbox import people
+from dcc.mailbox import factors, people
+from dcc.mailbox.factors import Factor
 from dcc.mailbox.records import Account, AccountState, Delivery, DeliveryState
 from dcc.mailbox.schema import accounts
 from dcc.mailbox.snapshot import Snapshot
@@ -80,6 +81,9 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
             yield Wording(f"carried-{key}", "carried", "gp", "D2R-ASK04", (("kind", key),))
     yield Wording("folder_opened", "folder_opened", "gp", "D2R-ASK04", (("kind", "open"),))
     yield Wording("presence", "presence", "gp", "D2R-ASK05", (secret,))
+    for sealed in (True, False):
+        told = ("factor", "factor")
+        yield Wording(f"factor{'' if sealed else '-clear'}", "factor", "gp", "D2R-ASK04", (told,), False, sealed)
     yield Wording("forms", "forms", "gp", "D2R-ASK04", (("kind", "help"),), False)
     yield Wording("report-one", "report", documents=1)
     yield Wording("report-two", "report", documents=2)
@@ -120,6 +124,7 @@ class Writer:
         self.rooms, services = rooms, rooms.services
         with services.database.begin() as conn:
             people.add_account(conn, newcomer(rooms))
+            factors.add(conn, self._factor(conn))
             self.accounts = {one.mailbox: one.id for one in people.list_accounts(conn, "rca")}
         self.deposited = []
         for kind in ("34794-8", "11488-4"):
@@ -131,6 +136,13 @@ class Writer:
         self.composer = Composer(
             gateway.address, gateway.name, gateway.product, encoded, os.urandom, services.unseal_secret, lambda _: None
         )
+
+    def _factor(self, conn: Connection) -> Factor:
+        """A key that waits for its first code."""
+        gp = people.by_mailbox(conn, "rca", self.rooms.cast.person("gp")["mailbox"])[0]
+        version, wrapped = self.rooms.services.keyring.wrap(bytes(range(20)).ljust(24, b"\0"))
+        at = self.rooms.clock.at
+        return Factor("factor", gp.id, "totp", gp.national_id, b"card", at, at, version, wrapped)
 
     def page(self, wording: Wording, language: str) -> Page:
         """One mail, in the language of its reader."""

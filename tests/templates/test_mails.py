@@ -38,7 +38,7 @@ def pages(made: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Page]:
     shutil.copytree(made, directory)
     with open_services(load_settings(directory / "dcc.toml")) as services:
         writer = Writer(Rooms(services))
-        told = list(wordings(Secrets(os.urandom, services.seal_secret)))
+        told = list(wordings(Secrets(os.urandom, services.seal_secret, services.unseal_secret)))
         return [writer.page(one, language) for language in LANGUAGES for one in told]
 
 
@@ -53,7 +53,7 @@ def test_every_kind_is_there(made: Path) -> None:
     """No kind of mail is left out, and each kind has a folder with its texts in both languages."""
     folder = Path(__file__).parents[2] / "templates"
     found = {one.name for one in folder.iterdir() if one.is_dir() and list(one.glob("*.j2"))}
-    told = {one.kind for one in wordings(Secrets(os.urandom, bytes.hex))}
+    told = {one.kind for one in wordings(Secrets(os.urandom, bytes.hex, bytes.fromhex))}
     assert found == set(KINDS) == told
     for kind in KINDS:
         assert len(list((folder / kind).glob("*.j2"))) == 2 * len(LANGUAGES)
