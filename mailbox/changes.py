@@ -172,7 +172,7 @@ class FactorEnrolled:
 
 @dataclass(frozen=True, slots=True)
 class FactorConfirmed:
-    """A second factor is confirmed by its first proof; the account's others of the kind end."""
+    """A second factor is confirmed by its first proof; a key of codes ends the one before."""
 
     factor: Factor
     counter: int

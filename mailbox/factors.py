@@ -79,7 +79,10 @@ def in_network(conn: Connection, network: str | None) -> list[Factor]:
 
 
 def confirm(conn: Connection, factor: Factor, *, counter: int, at: datetime) -> bool:
-    """The enrolment is confirmed: this factor counts from now on, and its account's others of the kind end."""
+    """The enrolment is confirmed: this factor counts from now on.
+
+    Another key of codes replaces the one before; passkeys live side by side, one for each thing that holds one.
+    """
     done = conn.execute(
         update(factors)
         .where(factors.c.id == factor.id, factors.c.confirmed_at.is_(None), factors.c.revoked_at.is_(None))
@@ -87,6 +90,8 @@ def confirm(conn: Connection, factor: Factor, *, counter: int, at: datetime) -> 
     )
     if done.rowcount != 1:
         return False
+    if factor.kind == PASSKEY:
+        return True
     others = (factors.c.account == factor.account, factors.c.kind == factor.kind, factors.c.id != factor.id)
     conn.execute(update(factors).where(*others, factors.c.revoked_at.is_(None)).values(_ended(REPLACED, at)))
     return True

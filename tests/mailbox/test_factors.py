@@ -31,7 +31,7 @@ def factor(world: Any, ring: KeyRing, now: datetime) -> Factor:
 
 
 def test_confirmed_once_and_alone(database: Database, factor: Factor, now: datetime) -> None:
-    """A confirmation counts once; the account's other factors of the kind end, those of another kind stay."""
+    """A confirmation counts once; another key of codes ends, a passkey stays."""
     passkey = replace(
         factor, id="p", kind=PASSKEY, credential=b"id", public_key=b"key", key_version=None, wrapped_key=None
     )
