@@ -18,6 +18,7 @@ from dcc.mailbox.changes import (
     FolderClosed,
     FolderOpened,
     FormPublished,
+    LanguageChosen,
     MandateGranted,
     MandateRevoked,
     NetworkAdded,
@@ -31,6 +32,7 @@ ACTIONS: dict[type, str] = {
     NetworkAdded: "network:added",
     FormPublished: "form:published",
     AccountRequested: "account:requested",
+    LanguageChosen: "account:language_chosen",
     CardSeen: "account:card_seen",
     EncryptionCertificateSeen: "account:encryption_certificate_seen",
     CapabilitiesSeen: "account:capabilities_seen",
@@ -71,6 +73,8 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return None, {"account": account.id, "network": account.network}
         case AccountMoved(account_id) | CardSeen(account_id) | EncryptionCertificateSeen(account_id):
             return None, {"account": account_id}
+        case LanguageChosen(account_id, language):
+            return None, {"account": account_id, "language": language}
         case CapabilitiesSeen(account_id):
             return None, {"account": account_id}
         case FolderOpened(folder, _, mandate):

@@ -63,6 +63,14 @@ class AccountMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageChosen:
+    """In which language a person is written to."""
+
+    account: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class CardSeen:
     """Another certificate of the same holder was used: a renewed card keeps the account."""
 
@@ -207,6 +215,7 @@ Change = (
     | FormPublished
     | AccountRequested
     | AccountMoved
+    | LanguageChosen
     | CardSeen
     | EncryptionCertificateSeen
     | CapabilitiesSeen
@@ -238,6 +247,8 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
             people.add_account(conn, account)
         case AccountMoved(account_id, before, after):
             _move(conn, account_id, before, after, at)
+        case LanguageChosen(account_id, language):
+            people.set_language(conn, account_id, language)
         case CardSeen(account_id, certificate):
             people.set_card(conn, account_id, certificate)
         case EncryptionCertificateSeen(account_id, certificate):

@@ -69,12 +69,17 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
         yield Wording(f"refusal{end}", "refusal", "gp", "D2R-MAN01", (), True, sealed)
         yield Wording(f"acknowledgement{end}", "acknowledgement", "coordinator", None, (), True, sealed, 2)
         refused = (("state", "refused"), ("motive", seal_text(secrets, MOTIVE)))
+        told = (("state", "validated"),)
+        yield Wording(
+            f"account_decided-validated{end}", "account_decided", "no_account", "D2R-ASK03", told, False, sealed
+        )
         yield Wording(
             f"account_decided-refused{end}", "account_decided", "no_account", "D2R-ASK03", refused, False, sealed
         )
     for state in ("validated", "refused"):
         told = ("state", state)
-        yield Wording(f"account_decided-{state}-plain", "account_decided", "no_account", "D2R-ASK03", (told,), False)
+        if state == "refused":
+            yield Wording("account_decided-no-reason", "account_decided", "no_account", "D2R-ASK03", (told,), False)
         yield Wording(f"carried-decision-{state}", "carried", "administrator", "D2R-ASK03", (told, whom), False)
     for key, form in forms().items():
         if form.done[0]:

@@ -49,6 +49,25 @@ def registered(post: Correspondence) -> str:
     return post.secret("administrator")
 
 
+def test_the_language_that_was_asked_for(post: Correspondence) -> None:
+    """Who asks in English, or confirms so, is written to in English from then on, in every network asked for."""
+    assert post.write("no_account", "INSCRIPTION\nLangue : en", to=INSCRIPTION) is MessageState.DONE
+    assert "What to do" in post.read("no_account")[1]
+    answer = f"CONFIRM\nNetworks: rca, perinat\nLanguage: (fr or en)\n\n[{post.secret('no_account')}]"
+    assert post.write("no_account", answer, to=INSCRIPTION) is MessageState.DONE
+    assert "Your address is confirmed" in post.read("no_account")[1]
+    assert {post.account("no_account", one).language for one in ("rca", "perinat")} == {"en"}
+
+
+def test_a_language_chosen_at_the_confirmation(post: Correspondence) -> None:
+    """The confirmation may choose another language; the trail says so."""
+    assert post.write("no_account", "INSCRIPTION", to=INSCRIPTION) is MessageState.DONE
+    answer = f"CONFIRMER\nRéseaux : perinat\nLangue : English\n\n[{post.secret('no_account')}]"
+    assert post.write("no_account", answer, to=INSCRIPTION) is MessageState.DONE
+    assert {post.account("no_account", one).language for one in ("rca", "perinat")} == {"en"}
+    assert post.audited("mail:account:language_chosen") == [None]
+
+
 def test_the_same_decision_again(post: Correspondence) -> None:
     """The administrator's very mail again, whatever is around it, is the same request: nothing is done twice."""
     secret = registered(post)
