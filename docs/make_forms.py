@@ -28,7 +28,7 @@ def page() -> str:
     for key, form in forms().items():
         words = ", ".join(f"`{one}`" for one in form.words)
         names = ", ".join(
-            f"`{name}`{'' if required else ' (optional)'}" for name, (_, _, required, _) in form.fields.items()
+            f"`{name}`{'' if required else ' (optional)'}" for name, (_, _, required, *_) in form.fields.items()
         )
         blocks.append(
             f"## {form.fr} ({form.en})\n\nKey `{key}`; words {words}{'; fields ' + names if names else ''}.\n\n"

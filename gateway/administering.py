@@ -11,10 +11,12 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from dcc.gateway.services import Services
-from dcc.mailbox import folders, people
+from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.changerecords import about, action_of
 from dcc.mailbox.changes import Change, ChangeLost, apply
-from dcc.mailbox.records import Account, AuditRecord, Folder
+from dcc.mailbox.records import Account, AccountState, AuditRecord, Delivery, DeliveryState, Folder
+from dcc.mailbox.rows import new_id
+from dcc.router.carried import Secrets, seal_text
 
 
 class NotPossible(Exception):
@@ -37,12 +39,15 @@ def operator(name: str) -> Actor:
     return Actor(f"operator:{name}")
 
 
-def carry_out(services: Services, changes: Sequence[Change], actor: Actor, now: datetime) -> None:
-    """Write several changes and their audit records: all or nothing. Raises NotPossible."""
+def carry_out(
+    services: Services, changes: Sequence[Change], actor: Actor, now: datetime, mails: Sequence[Delivery] = ()
+) -> None:
+    """Write several changes, their audit records and the mails owed because of them: all or nothing. Raises NotPossible."""
     try:
         with services.database.begin() as conn:
             for change in changes:
                 apply(conn, change, now)
+            outbox.enqueue_all(conn, mails)
             services.audit.append(conn, *records(changes, actor, now))
     except ChangeLost:
         raise NotPossible(
@@ -66,6 +71,18 @@ def records(changes: Sequence[Change], actor: Actor, now: datetime) -> list[Audi
             )
         )  # fmt: skip
     return found
+
+
+def told_of_decision(account: Account, state: AccountState, motive: str, services: Services, now: datetime) -> Delivery:
+    """The mail that tells a person what was decided on the account (mission S12); the motive under a seal only."""
+    secrets = Secrets(services.random_bytes, services.seal_secret, services.unseal_secret)
+    told = [("state", state.value), *([("motive", seal_text(secrets, motive))] if motive else [])]
+    made = new_id(services.random_bytes)
+    return Delivery(
+        id=made, dedupe_key=f"decided:{account.id}:{made}", kind="account_decided", mailbox=account.mailbox,
+        account=account.id, folder=None, message=None, documents=(), reason="D2R-ASK03", state=DeliveryState.QUEUED,
+        created_at=now, due=now, parameters=tuple(sorted(told)),
+    )  # fmt: skip
 
 
 def folder_named(conn: Connection, name: str) -> Folder:

@@ -13,8 +13,9 @@ from dcc.mailbox.changes import CardSeen, Change
 from dcc.mailbox.records import MessageState, Network
 from dcc.router.carried import Carried, Secrets
 from dcc.router.decision import Done, Held, Refused
+from dcc.router.desk import Desk
 from dcc.router.petition import Petition
-from dcc.router.petitions import Desk, decide_petition
+from dcc.router.petitions import decide_petition
 from dcc.router.protected import from_address
 from dcc.router.reasons import Reason, reason
 from dcc.router.registration import Newcomer, register
@@ -62,7 +63,7 @@ def petition_stage(services: Services, progress: Progress) -> Ended:
 
 def _decided(services: Services, progress: Progress, conn: Connection) -> Carried | Refused | Held | Reason:
     petition = progress.request if isinstance(progress.request, Petition) else None
-    secrets = Secrets(services.random_bytes, services.seal_secret)
+    secrets = Secrets(services.random_bytes, services.seal_secret, services.unseal_secret)
     if progress.newcomer is not None:
         return register(
             petition, progress.newcomer, conn=conn, now=progress.at, message=progress.message.id, secrets=secrets
@@ -72,10 +73,17 @@ def _decided(services: Services, progress: Progress, conn: Connection) -> Carrie
     found = (people.network_by_address(conn, one) for one in progress.message.recipients)
     desk = Desk(
         conn, progress.at, progress.message.id, services.settings.gateway.environment, secrets, services.limits,
-        services.workdir, services.random_bytes,
+        services.workdir, services.random_bytes, progress.message.received_at, _card(progress.judgement),
     )  # fmt: skip
     networks = tuple(one.id for one in found if one is not None)
     return decide_petition(petition, progress.sender, networks, desk)
+
+
+def _card(judgement: Judgement | None) -> bytes | None:
+    """The card that signed: a person's certificate of the card world, good now."""
+    if judgement is None or judgement.certificate is None or judgement.verdict is not Verdict.VALID:
+        return None
+    return judgement.certificate.der if national_id_of(judgement.certificate.holder) else None
 
 
 def _registration(conn: Connection, progress: Progress) -> Network | None:

@@ -33,6 +33,7 @@ COMMANDS = (
     "mandate_cmd",
     "delegation_cmd",
     "opposition_cmd",
+    "factor_cmd",
     "patient_cmd",
     "outbox_cmd",
     "audit_cmd",

@@ -13,6 +13,7 @@ import structlog
 from dcc.gateway.alive import Alive
 from dcc.gateway.crlupdate import left_indexes
 from dcc.gateway.crlwatch import ListWatch
+from dcc.gateway.factors import forget_overdue
 from dcc.gateway.held import recheck_due
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.ownkeys import SOON, days_left
@@ -46,7 +47,9 @@ class Housekeeper:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            for task in (self.take_over, self.reload, self.recheck, self.measure, self.watch_keys, self.tidy):
+            for task in (
+                self.take_over, self.reload, self.recheck, self.forget, self.measure, self.watch_keys, self.tidy
+            ):  # fmt: skip
                 try:
                     await asyncio.to_thread(task)
                 except Exception as error:  # noqa: BLE001
@@ -78,6 +81,11 @@ class Housekeeper:
         """Held messages whose time to be judged again has come."""
         if "worker" in self._roles:
             recheck_due(self._services, self._clock())
+
+    def forget(self) -> None:
+        """Keys of second factors that were sent and never confirmed."""
+        if "worker" in self._roles:
+            forget_overdue(self._services, self._clock())
 
     def measure(self) -> None:
         """The gauges."""

@@ -16,6 +16,7 @@ from dcc.gateway.settings_sections import (
     SQLITE,
     CorrespondentSettings,
     DatabaseSettings,
+    FactorSettings,
     GatewaySettings,
     KeysSettings,
     LimitName,
@@ -59,6 +60,7 @@ class Settings(Section):
     limits: dict[LimitName, PositiveInt] = Field(
         default={}
     )  # what differs from `smime/limits.py`; the message's is smtp.message_size
+    factors: FactorSettings = FactorSettings()
     metrics: MetricsSettings = MetricsSettings()
 
     def path(self, relative: Path) -> Path:

@@ -215,6 +215,13 @@ LimitName = Literal[
 ]  # fmt: skip
 
 
+class FactorSettings(Section):
+    """Second factors of nomad mode: how many wrong proofs in a row are heard before a pause (RFC 4226 §7.3)."""
+
+    attempts: int = Field(default=5, gt=0)
+    pause_seconds: float = Field(default=900, gt=0)
+
+
 class MetricsSettings(Section):
     """Where metrics and health are told; local only."""
 

@@ -12,9 +12,13 @@ from dcc.mailbox.changes import (
     DelegationGiven,
     DelegationRevoked,
     EncryptionCertificateSeen,
+    FactorConfirmed,
+    FactorEnrolled,
+    FactorRevoked,
     FolderClosed,
     FolderOpened,
     FormPublished,
+    LanguageChosen,
     MandateGranted,
     MandateRevoked,
     NetworkAdded,
@@ -28,6 +32,7 @@ ACTIONS: dict[type, str] = {
     NetworkAdded: "network:added",
     FormPublished: "form:published",
     AccountRequested: "account:requested",
+    LanguageChosen: "account:language_chosen",
     CardSeen: "account:card_seen",
     EncryptionCertificateSeen: "account:encryption_certificate_seen",
     CapabilitiesSeen: "account:capabilities_seen",
@@ -39,6 +44,9 @@ ACTIONS: dict[type, str] = {
     DelegationRevoked: "delegation:revoked",
     Opposed: "opposition:added",
     OppositionLifted: "opposition:removed",
+    FactorEnrolled: "factor:enrolled",
+    FactorConfirmed: "factor:confirmed",
+    FactorRevoked: "factor:revoked",
     TokenIssued: "token:issued",
     TokenUsed: "token:used",
 }
@@ -65,6 +73,8 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return None, {"account": account.id, "network": account.network}
         case AccountMoved(account_id) | CardSeen(account_id) | EncryptionCertificateSeen(account_id):
             return None, {"account": account_id}
+        case LanguageChosen(account_id, language):
+            return None, {"account": account_id, "language": language}
         case CapabilitiesSeen(account_id):
             return None, {"account": account_id}
         case FolderOpened(folder, _, mandate):
@@ -90,5 +100,9 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return folder_id, {"account": account or "", "type": type_code or ""}
         case OppositionLifted(opposition, folder_id):
             return folder_id, {"opposition": opposition}
+        case FactorEnrolled(factor) | FactorConfirmed(factor):
+            return None, {"factor": factor.id, "account": factor.account, "kind": factor.kind}
+        case FactorRevoked(factor_id, account_id, because):
+            return None, {"factor": factor_id, "account": account_id, "because": because}
         case TokenIssued(token) | TokenUsed(token):
             return token.folder, {"purpose": token.purpose, "account": token.account or ""}

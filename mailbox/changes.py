@@ -11,7 +11,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, update
 
-from dcc.mailbox import capabilities, consentforms, delegations, folders, people, tokens
+from dcc.mailbox import capabilities, consentforms, delegations, factors, folders, people, tokens
+from dcc.mailbox.factors import Factor
 from dcc.mailbox.records import (
     Account,
     AccountState,
@@ -59,6 +60,14 @@ class AccountMoved:
     account: str
     before: tuple[AccountState, ...]
     after: AccountState
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageChosen:
+    """In which language a person is written to."""
+
+    account: str
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,30 @@ class OppositionLifted:
 
 
 @dataclass(frozen=True, slots=True)
+class FactorEnrolled:
+    """A second factor is asked for, with the card present; it counts once it is confirmed (mission S13)."""
+
+    factor: Factor
+
+
+@dataclass(frozen=True, slots=True)
+class FactorConfirmed:
+    """A second factor is confirmed by its first proof; a key of codes ends the one before."""
+
+    factor: Factor
+    counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactorRevoked:
+    """A second factor ends at once, and its secret is forgotten."""
+
+    factor: str
+    account: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class TokenIssued:
     """A one-time secret is sent to somebody; only its hash is here."""
 
@@ -182,6 +215,7 @@ Change = (
     | FormPublished
     | AccountRequested
     | AccountMoved
+    | LanguageChosen
     | CardSeen
     | EncryptionCertificateSeen
     | CapabilitiesSeen
@@ -194,6 +228,9 @@ Change = (
     | DelegationRevoked
     | Opposed
     | OppositionLifted
+    | FactorEnrolled
+    | FactorConfirmed
+    | FactorRevoked
     | TokenIssued
     | TokenUsed
 )
@@ -209,7 +246,9 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
         case AccountRequested(account):
             people.add_account(conn, account)
         case AccountMoved(account_id, before, after):
-            _move(conn, account_id, before, after)
+            _move(conn, account_id, before, after, at)
+        case LanguageChosen(account_id, language):
+            people.set_language(conn, account_id, language)
         case CardSeen(account_id, certificate):
             people.set_card(conn, account_id, certificate)
         case EncryptionCertificateSeen(account_id, certificate):
@@ -237,18 +276,28 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
             folders.add_opposition(conn, folder=folder, account=account, type_code=type_code, at=at)
         case OppositionLifted(opposition):
             _must(folders.remove_opposition(conn, opposition))
+        case FactorEnrolled(factor):
+            factors.add(conn, factor)
+        case FactorConfirmed(factor, counter):
+            _must(factors.confirm(conn, factor, counter=counter, at=at))
+        case FactorRevoked(factor_id, _, because):
+            _must(factors.revoke(conn, factor_id, because=because, at=at))
         case TokenIssued(token):
             tokens.add(conn, token)
         case TokenUsed(token, message):
             _must(tokens.use(conn, token, now=at, message=message))
 
 
-def _move(conn: Connection, account_id: str, before: tuple[AccountState, ...], after: AccountState) -> None:
+def _move(
+    conn: Connection, account_id: str, before: tuple[AccountState, ...], after: AccountState, at: datetime
+) -> None:
     states = [state.value for state in before]
     done = conn.execute(
         update(accounts).where(accounts.c.id == account_id, accounts.c.state.in_(states)).values(state=after.value)
     )
     _must(done.rowcount == 1)
+    if after is not AccountState.VALIDATED:  # whoever comes back enrols anew, with the card
+        factors.revoke_all(conn, account_id, because=factors.SUSPENDED, at=at)
 
 
 def _open(conn: Connection, change: FolderOpened, at: datetime) -> None:

@@ -34,6 +34,11 @@ def versions(conn: Connection, network: str) -> list[ConsentForm]:
     return [ConsentForm(**row._mapping) for row in conn.execute(query)]
 
 
+def names(conn: Connection, network: str) -> str:
+    """The published versions, newest first, separated by commas; `none` when there is none."""
+    return ",".join(dict.fromkeys(one.version for one in versions(conn, network))) or "none"
+
+
 def known(conn: Connection, network: str, version: str) -> bool:
     """Whether a network has published this version."""
     query = select(consent_forms.c.version).where(

@@ -96,6 +96,11 @@ def set_account_state(conn: Connection, account_id: str, state: AccountState) ->
     return done.rowcount == 1
 
 
+def set_language(conn: Connection, account_id: str, language: str) -> None:
+    """In which language this account is written to."""
+    conn.execute(update(accounts).where(accounts.c.id == account_id).values(language=language))
+
+
 def set_card(conn: Connection, account_id: str, certificate: bytes) -> None:
     """Remember the card (DER) last seen for this account."""
     conn.execute(update(accounts).where(accounts.c.id == account_id).values(card_certificate=certificate))

@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection
 
-from dcc.mailbox import capabilities, documents, folders, messages, people
+from dcc.mailbox import capabilities, documents, factors, folders, messages, people
+from dcc.mailbox.factors import Factor
 from dcc.mailbox.records import Account, Document, Folder, Mandate, Message, Network, Opposition, Patient
 
 Row = TypeVar("Row")
@@ -47,6 +48,10 @@ class Snapshot:
     def folder(self, folder_id: str) -> Folder | None:
         """One folder by its id."""
         return self._once("folder", folder_id, lambda: folders.folder(self.conn, folder_id))
+
+    def factor(self, factor_id: str) -> Factor | None:
+        """One second factor by its id."""
+        return self._once("factor", factor_id, lambda: factors.get(self.conn, factor_id))
 
     def patient(self, patient_id: str) -> Patient | None:
         """One local identity by its id."""

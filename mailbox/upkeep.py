@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 from dcc.mailbox.blobs import BlobStore
 from dcc.mailbox.keyring import KeyRing
 from dcc.mailbox.schema import messages, parts
+from dcc.mailbox.schema_factors import factors
 
 ORIGINAL = "original"  # in a message's evidence: the blob of a mail that came in clear (I3)
 _WITH_ORIGINAL = messages.c.evidence.contains('"original"')
@@ -36,7 +37,7 @@ def protected_messages(conn: Connection) -> list[str]:
 
 
 def rewrap(conn: Connection, ring: KeyRing, limit: int = 1000) -> int:
-    """Wrap up to `limit` document keys of older versions anew; returns how many rows changed (0: all done).
+    """Wrap up to `limit` document keys and secrets of older versions anew; returns how many rows changed (0: all done).
 
     Files stay as they are. Once it returns 0, an older key-encryption key can be destroyed. Raises KeyMissing.
     """
@@ -50,6 +51,11 @@ def rewrap(conn: Connection, ring: KeyRing, limit: int = 1000) -> int:
         version, wrapped = ring.rewrap(row.key_version, row.wrapped_key)
         this = (parts.c.document == row.document, parts.c.position == row.position)
         conn.execute(update(parts).where(*this).values(key_version=version, wrapped_key=wrapped))
+        changed += 1
+    secrets = select(factors.c.id, factors.c.key_version, factors.c.wrapped_key)
+    for secret in conn.execute(secrets.where(factors.c.key_version != ring.current).limit(limit - changed)).all():
+        version, wrapped = ring.rewrap(secret.key_version, secret.wrapped_key)
+        conn.execute(update(factors).where(factors.c.id == secret.id).values(key_version=version, wrapped_key=wrapped))
         changed += 1
     for message_id, evidence in _originals(conn):
         kept = evidence[ORIGINAL]

@@ -11,6 +11,8 @@ from dcc.mailbox.changes import Change
 from dcc.mailbox.records import Account, Token
 from dcc.router.reasons import Reason
 
+BLOCK = 8  # octets
+
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
@@ -18,6 +20,7 @@ class Secrets:
 
     random_bytes: Callable[[int], bytes]
     seal: Callable[[bytes], str]
+    unseal: Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,17 @@ def issue(
     secret = secrets.random_bytes(tokens.SECRET_BYTES)
     row = Token(tokens.digest(tokens.spoken(secret)), purpose, network, account, folder, now, now + life)
     return Issued(row, secrets.seal(secret))
+
+
+def seal_text(secrets: Secrets, text: str) -> str:
+    """A person's own words as the outbox may keep them: sealed like a secret (I3)."""
+    octets = text.encode()
+    padded = octets + b"\0" * max(
+        BLOCK * 2 - len(octets), -len(octets) % BLOCK
+    )  # RFC 3394 takes whole blocks, two at least
+    return secrets.seal(padded)
+
+
+def unseal_text(sealed: str, unseal: Callable[[str], bytes]) -> str:
+    """The words again."""
+    return unseal(sealed).rstrip(b"\0").decode()

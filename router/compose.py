@@ -28,7 +28,7 @@ from dcc.router.receipts import (
 )
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.segments import Body
-from dcc.templates.render import Rendered, render
+from dcc.templates.render import Rendered, render, to_copy
 
 BODY_TEXT = 30_000  # characters of the documents that a mail's body shows
 ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
@@ -36,7 +36,7 @@ ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
 REGISTRATION = "registration"
 OTHER = "906"  # ANS application error "other": it tells a person nothing
 ASKED = frozenset({
-    REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence", "forms"
+    REGISTRATION, "account_request", "account_decided", "folder_opened", "carried", "presence", "forms", "factor"
 })  # fmt: skip
 
 
@@ -221,6 +221,8 @@ class Composing:
             raise NothingToSay("no depositor")
         context = {
             "subject": mss_subject(found, patient),
+            "title": f"{_named(found, language)} – {patient.birth_name} {' '.join(patient.given_names[:1])}, "
+            f"{patient.birth_date:%d/%m/%Y}",
             "folder": folder,
             "network": network,
             "documents": [_shown(one) for one in found],
@@ -233,6 +235,13 @@ class Composing:
         readings = [one.shortened(BODY_TEXT // len(found), MORE) for one in enclosed.readings]
         words = render("report", language, context, readings)
         return (words.subject, *self.composer.mail(words, enclosed.parts))
+
+
+def _named(found: Sequence[Document], language: str) -> str:
+    """What a reader sees first: the document, or how many there are."""
+    if len(found) == 1:
+        return label_of(found[0])
+    return f"{len(found)} new documents" if language == "en" else f"{len(found)} nouveaux documents"
 
 
 def _shown(document: Document) -> dict[str, str | None]:
@@ -271,7 +280,9 @@ def _context(
         "code_shown": code if told is None or told.ans in {code, OTHER} else f"{code} ({told.ans})",
         "sentence": "" if told is None else told.sender_fr,
         "sentence_en": "" if told is None else told.sender_en,
-        "blank": blank(parameters["form"], language) if parameters.get("form") else "",
+        "next": "" if told is None else told.next_fr,
+        "next_en": "" if told is None else told.next_en,
+        "blank": to_copy(blank(parameters["form"], language)) if parameters.get("form") else "",
     }
 
 

@@ -61,7 +61,7 @@ def plan_opening(
     if role_of(creator) not in OPENERS:
         return reason("D2R-ROL01")
     if not asked.form_version or not consentforms.known(conn, network.id, asked.form_version):
-        return reason("D2R-CNS03")
+        return reason("D2R-CNS03", forms=consentforms.names(conn, network.id))
     why = check_form(asked.patient, environment)
     if why is not None:
         return why

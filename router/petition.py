@@ -13,6 +13,7 @@ from importlib.resources import files
 
 from dcc.router.request import Attachment, Envelope
 from dcc.router.words import Words
+from dcc.templates.render import heading, to_copy
 
 MACHINE = "demande-dcc.json"
 MACHINE_LIMIT = 64 << 10  # bytes of a machine form
@@ -31,7 +32,9 @@ class Form:
     words: tuple[str, ...]
     fr: str
     en: str
-    fields: Mapping[str, tuple[str, str, bool, str]]  # name -> (French label, English label, required, what to write)
+    # name -> (French label, English label, required, what to write in French, in English)
+    fields: Mapping[str, tuple[str, str, bool, str, str]]
+    done: tuple[str, str] = ("", "")  # what is so once it is carried out
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,9 @@ class Petition:
     def missing(self) -> tuple[str, ...]:
         """The French labels of required fields that are empty."""
         known = forms()[self.kind].fields
-        return tuple(label for name, (label, _, required, _) in known.items() if required and not self.fields.get(name))
+        return tuple(
+            label for name, (label, _, required, _, _) in known.items() if required and not self.fields.get(name)
+        )
 
 
 @cache
@@ -57,7 +62,8 @@ def forms() -> Mapping[str, Form]:
     return {
         key: Form(
             key, tuple(row["words"]), row["fr"], row["en"],
-            {name: (one[0], one[1], one[2] == "required", one[3]) for name, one in row["fields"].items()},
+            {name: (one[0], one[1], one[2] == "required", one[3], one[4]) for name, one in row["fields"].items()},
+            (row.get("done_fr", ""), row.get("done_en", "")),
         )
         for key, row in tomllib.loads(text).items()
     }  # fmt: skip
@@ -120,9 +126,14 @@ def _fields(kind: str, lines: Sequence[str]) -> dict[str, str]:
         label, separator, value = line.partition(":")
         name = labels.get(plain(label))
         value = value.strip()
-        if separator and name is not None and value and value != f"({known[name][3]})" and name not in said:
+        if separator and name is not None and value and name not in said and value not in _hints(known[name]):
             said[name] = value[:VALUE]
     return said
+
+
+def _hints(field_: tuple[str, str, bool, str, str]) -> tuple[str, str]:
+    """What stands on a blank form: nobody's answer."""
+    return f"({field_[3]})", f"({field_[4]})"
 
 
 def _machine(attachments: Sequence[Attachment]) -> tuple[str, dict[str, str]] | None:
@@ -151,10 +162,10 @@ def _secret(text: str | None) -> str | None:
 
 
 def blanks(language: str) -> str:
-    """Every form that an enrolled person may send, each under its title."""
+    """Every form that an enrolled person may send, each under its title, to be copied."""
     wanted = [form for key, form in forms().items() if key not in {"register", "confirm", "validate", "refuse", "help"}]
     titles = [(form.en if language == "en" else form.fr, blank(form.key, language)) for form in wanted]
-    return "\n\n".join(f"{title}\n{text}" for title, text in titles)
+    return "\n\n".join(f"{heading(title)}\n\n{to_copy(text)}" for title, text in titles)
 
 
 def blank(kind: str, language: str, said: Mapping[str, str] | None = None) -> str:
@@ -164,6 +175,6 @@ def blank(kind: str, language: str, said: Mapping[str, str] | None = None) -> st
     words = next((one for one in form.words if one.isascii()), form.words[0]) if place == 0 else form.words[-1]
     lines = [words]
     for name, one in form.fields.items():
-        value = (said or {}).get(name) or (f"({one[3]})" if one[3] and place == 0 else "")
-        lines.append(f"{one[place]} : {value}".rstrip())
+        value = (said or {}).get(name) or (f"({one[3 + place]})" if one[3] else "")
+        lines.append(f"{one[place]}{':' if place else ' :'} {value}".rstrip())
     return "\n".join(lines)

@@ -7,11 +7,7 @@ message's end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
-
-from sqlalchemy import Connection
 
 from dcc.mailbox import consentforms, delegations, folders, people
 from dcc.mailbox.changes import (
@@ -36,9 +32,11 @@ from dcc.mailbox.records import (
 )
 from dcc.mailbox.references import find_reference
 from dcc.mailbox.rows import new_id
-from dcc.router.carried import Carried, OwedMail, Secrets, issue
+from dcc.router.carried import Carried, OwedMail, issue
 from dcc.router.decision import Held, Refused
+from dcc.router.desk import Desk
 from dcc.router.doctypes import type_by_code
+from dcc.router.factors import activate, enrol
 from dcc.router.folderopening import Opening, plan_opening
 from dcc.router.oids import INS_DOMAINS
 from dcc.router.permission import Mandated
@@ -49,24 +47,9 @@ from dcc.router.registration import decide_account, usable
 from dcc.router.request import PatientIdentity, Sender
 from dcc.router.roles import Role, role_of
 from dcc.router.situation import basis_of
-from dcc.smime.limits import Limits
 
 PRESENCE = "presence"
 CARERS = frozenset({Role.PROFESSIONAL, Role.COORDINATOR})
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What carrying out a request needs beside the mail: the moment, the store, and where randomness comes from."""
-
-    conn: Connection
-    now: datetime
-    message: str
-    environment: str
-    secrets: Secrets
-    limits: Limits
-    workdir: Path | None
-    random_bytes: Callable[[int], bytes]
 
 
 Answer = Carried | Refused | Held
@@ -76,7 +59,9 @@ def decide_petition(petition: Petition, sender: Sender, networks: tuple[str, ...
     """The decision on one form of an enrolled signer. `networks`: those that the recipients name, if any."""
     account = next((one for one in sender.accounts if not networks or one.network in networks), sender.account)
     if petition.kind in {"validate", "refuse"}:
-        return decide_account(petition, sender.accounts, conn=desk.conn, now=desk.now, message=desk.message)
+        return decide_account(
+            petition, sender.accounts, conn=desk.conn, now=desk.now, message=desk.message, secrets=desk.secrets
+        )
     if petition.kind == "help":
         return Carried(reason("D2R-ASK04", kind="help"), (), None, (OwedMail("forms", account),))
     if petition.kind in {"register", "confirm"}:
@@ -86,8 +71,8 @@ def decide_petition(petition: Petition, sender: Sender, networks: tuple[str, ...
         return Refused(reason("D2R-FRM01", detail=", ".join(missing), form=petition.kind), account)
     if petition.kind == "open":
         return _open(petition, account, desk)
-    if petition.kind in {"delegate", "undelegate"}:
-        return DELEGATIONS[petition.kind](petition, account, desk)
+    if petition.kind in OWN:
+        return OWN[petition.kind](petition, account, desk)
     folder = _folder(petition, sender, desk)
     if folder is None:
         return Refused(reason("D2R-FRM03"), account)
@@ -106,7 +91,7 @@ def _open(petition: Petition, account: Account, desk: Desk) -> Answer:
     born = _day(said["birth_date"])
     sex = said["sex"].strip().upper()[:1]
     if born is None or sex not in {"M", "F"}:
-        return Refused(reason("D2R-FRM02", detail="birth_date" if born is None else "sex"), account)
+        return Refused(_unclear(petition, "birth_date" if born is None else "sex"), account)
     names = tuple(said["given_names"].replace(",", " ").split())
     oid = said.get("oid") or _domain(desk.environment)
     traits = PatientIdentity(
@@ -119,6 +104,7 @@ def _open(petition: Petition, account: Account, desk: Desk) -> Answer:
         environment=desk.environment, now=desk.now, random_bytes=desk.random_bytes,
     )  # fmt: skip
     if isinstance(planned, Reason):
+        planned = _unknown_form(petition, network.id, desk) if planned.code == "D2R-CNS03" else planned
         return Held(planned, account) if planned.outcome == "held" else Refused(planned, account)
     mail = OwedMail("folder_opened", account, (), planned.folder.id)
     return Carried(reason("D2R-ASK04", kind="open"), (planned,), None, (mail,), planned.folder.id)
@@ -138,7 +124,7 @@ def _consent(petition: Petition, folder: Folder, account: Account, sender: Sende
     if not _may_change(folder, account, desk, even_without_consent=True):
         return Refused(reason("D2R-FRM03"), account)
     if given and (form is None or not consentforms.known(desk.conn, folder.network, form)):
-        return Refused(reason("D2R-CNS03"), account, folder.id)
+        return Refused(_unknown_form(petition, folder.network, desk), account, folder.id)
     state = ConsentState.GIVEN if given else ConsentState.WITHDRAWN
     if folder.consent is state:
         return Refused(reason("D2R-ASK06", outcome="refused"), account, folder.id)
@@ -149,7 +135,7 @@ def _mandate(petition: Petition, folder: Folder, account: Account, sender: Sende
     if not _may_change(folder, account, desk):
         return Refused(reason("D2R-FRM03"), account)
     if not consentforms.known(desk.conn, folder.network, petition.fields["form"]):
-        return Refused(reason("D2R-CNS03"), account, folder.id)
+        return Refused(_unknown_form(petition, folder.network, desk), account, folder.id)
     person = _person(petition.fields["person"], folder.network, desk)
     if person is None or role_of(person) not in CARERS | {Role.SECRETARY}:
         return Refused(reason("D2R-FRM03"), account, folder.id)
@@ -176,12 +162,12 @@ def _revoke(petition: Petition, folder: Folder, account: Account, sender: Sender
 def _oppose(petition: Petition, folder: Folder, account: Account, sender: Sender, desk: Desk) -> Answer:
     named, code = petition.fields.get("person"), petition.fields.get("type")
     if (named is None) == (code is None):
-        return Refused(reason("D2R-FRM02", detail="Professionnel, Type"), account)
+        return Refused(_unclear(petition, "Professionnel, Type"), account)
     if not _may_change(folder, account, desk):
         return Refused(reason("D2R-FRM03"), account)
     if code is not None:
         if type_by_code(code) is None:
-            return Refused(reason("D2R-FRM02", detail="Type"), account, folder.id)
+            return Refused(_unclear(petition, "Type"), account, folder.id)
         return _done(petition, Opposed(folder.id, None, code), account, folder)
     person = _person(named or "", folder.network, desk)
     if person is None:
@@ -238,7 +224,7 @@ def _delegate(petition: Petition, account: Account, desk: Desk) -> Answer:
         return Refused(until, account)
     types = tuple(petition.fields.get("types", "").replace(",", " ").split())
     if any(type_by_code(one) is None for one in types):
-        return Refused(reason("D2R-FRM02", detail="Types"), account)
+        return Refused(_unclear(petition, "Types"), account)
     given = Delegation(new_id(desk.random_bytes), account.network, helper.id, account.id, desk.now, until, None, types)
     return _done(petition, DelegationGiven(given), account, None)
 
@@ -254,6 +240,16 @@ def _undelegate(petition: Petition, account: Account, desk: Desk) -> Answer:
 
 
 # --- What they share
+
+
+def _unknown_form(petition: Petition, network: str, desk: Desk) -> Reason:
+    """The consent form named is not a published one: which are, and the request to be filled in again."""
+    return reason("D2R-CNS03", forms=consentforms.names(desk.conn, network), form=petition.kind)
+
+
+def _unclear(petition: Petition, detail: str) -> Reason:
+    """A value that is not understood, and the request to be filled in again."""
+    return reason("D2R-FRM02", detail=detail, form=petition.kind)
 
 
 def _may_change(folder: Folder, account: Account, desk: Desk, *, even_without_consent: bool = False) -> bool:
@@ -290,9 +286,9 @@ def _until(petition: Petition, now: datetime) -> datetime | Reason | None:
         return None
     day = _day(said)
     if day is None:
-        return reason("D2R-FRM02", detail="Jusqu'au")
+        return _unclear(petition, "Jusqu'au")
     end = datetime.combine(day, time(), UTC) + timedelta(days=1)
-    return end if end > now else reason("D2R-FRM02", detail="Jusqu'au")
+    return end if end > now else _unclear(petition, "Jusqu'au")
 
 
 def _day(text: str) -> date | None:
@@ -314,6 +310,6 @@ FOLDERS: dict[str, Callable[[Petition, Folder, Account, Sender, Desk], Answer]] 
     "consent": _consent, "withdraw": _consent, "mandate": _mandate, "revoke": _revoke, "oppose": _oppose,
     "presence": _presence,
 }  # fmt: skip
-DELEGATIONS: dict[str, Callable[[Petition, Account, Desk], Answer]] = {
-    "delegate": _delegate, "undelegate": _undelegate
+OWN: dict[str, Callable[[Petition, Account, Desk], Answer]] = {
+    "delegate": _delegate, "undelegate": _undelegate, "factor": enrol, "activate": activate
 }  # fmt: skip

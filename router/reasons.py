@@ -51,7 +51,23 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "format": ("format inconnu", "unknown format"),
     "unsafe": ("programme, page ou fichier bureautique", "program, page or office file"),
     "closed": ("winmail.dat ou message en morceaux", "winmail.dat or partial message"),
+    "none": ("aucune", "none"),
     "base64": ("codage base64", "base64 encoding"),
+}
+
+
+# What a sender does next, where a reason says nothing else: (French, English)
+NOTHING = ("Vous n'avez rien à faire.", "There is nothing for you to do.")
+NEXT: Mapping[str, tuple[str, str]] = {
+    "refused": ("Corrigez, puis renvoyez votre message.", "Put it right, then send your message again."),
+    "held": (
+        "Vous n'avez rien à faire : une personne du réseau s'en occupe, et vous recevrez une réponse.",
+        "There is nothing for you to do: a person of the network sees to it, and you will receive an answer.",
+    ),
+    "deferred": (
+        "Vous n'avez rien à faire : votre message sera repris de lui-même, et vous recevrez une réponse.",
+        "There is nothing for you to do: your message will be taken up again by itself, and you will receive an answer.",
+    ),
 }
 
 
@@ -66,6 +82,8 @@ class ReasonEntry:
     operator: str
     source: str
     ans: str  # ANS application error 900-906 (volet LPS/MSS §3.2)
+    next_fr: str = ""  # what the sender does next
+    next_en: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +97,8 @@ class Reason:
     operator: str
     ans: str
     parameters: tuple[tuple[str, str], ...] = field(default=())
+    next_fr: str = ""
+    next_en: str = ""
 
     def parameter(self, name: str) -> str | None:
         """The value of one parameter, or None."""
@@ -107,6 +127,8 @@ def table() -> Mapping[str, ReasonEntry]:
             operator=row["operator"],
             source=row["source"],
             ans=row.get("ans", code if code.isdigit() else "906"),
+            next_fr=row.get("next_fr", NEXT.get(row["outcome"], NOTHING)[0]),
+            next_en=row.get("next_en", NEXT.get(row["outcome"], NOTHING)[1]),
         )
         for code, row in tomllib.loads(text).items()
     }
@@ -130,6 +152,8 @@ def reason(code: str, **parameters: str) -> Reason:
         operator=entry.operator.format_map(_Parameters(parameters)),
         ans=entry.ans,
         parameters=tuple(sorted(parameters.items())),
+        next_fr=entry.next_fr.format_map(french),
+        next_en=entry.next_en.format_map(english),
     )
 
 

@@ -18,12 +18,13 @@ from dcc.mailbox.changes import (
     AccountRequested,
     Change,
     EncryptionCertificateSeen,
+    LanguageChosen,
     TokenIssued,
     TokenUsed,
 )
 from dcc.mailbox.records import Account, AccountState, Network, Token
 from dcc.mailbox.rows import new_id
-from dcc.router.carried import Carried, OwedMail, Secrets, issue
+from dcc.router.carried import Carried, OwedMail, Secrets, issue, seal_text
 from dcc.router.decision import Refused
 from dcc.router.petition import Petition
 from dcc.router.reasons import Reason, reason
@@ -67,7 +68,7 @@ def register(
     if here is None and mine:
         return Refused(reason("D2R-REG02"), mine[0])  # told at the address that is known, never at a new one
     if here is None:
-        return _request(newcomer, now, secrets)
+        return _request(newcomer, _language(petition), now, secrets)
     if petition is not None and petition.kind == "confirm" and here.state is AccountState.REQUESTED:
         return _confirm(petition, here, newcomer, conn, now, message, secrets)
     if here.state is AccountState.REQUESTED:
@@ -77,9 +78,10 @@ def register(
     return Refused(reason("D2R-REG01" if here.state is AccountState.VALIDATED else "D2R-REG05"), here)
 
 
-def _request(newcomer: Newcomer, now: datetime, secrets: Secrets) -> Carried:
+def _request(newcomer: Newcomer, language: str | None, now: datetime, secrets: Secrets) -> Carried:
     """A new account with the identity of the card; its address must answer first."""
     account = _account(newcomer)
+    account = account if language is None else replace(account, language=language)
     issued = issue(secrets, purpose=VERIFY, network=newcomer.network.id, account=account.id, now=now, life=VERIFY_LIFE)
     mail = OwedMail("registration", account, (("secret", issued.sealed), ("network", newcomer.network.id)))
     return Carried(reason("D2R-ASK01"), (AccountRequested(account), TokenIssued(issued.token)), None, (mail,))
@@ -118,6 +120,10 @@ def _confirm(
     ]
     if newcomer.encryption_certificate is not None:
         changes.append(EncryptionCertificateSeen(here.id, newcomer.encryption_certificate))
+    language = _language(petition)
+    if language is not None:
+        changes.append(LanguageChosen(here.id, language))
+        here = replace(here, language=language)
     mails: list[OwedMail] = []
     others = _others(petition, here, conn)
     changes.extend(AccountRequested(one) for one in others)
@@ -127,6 +133,12 @@ def _confirm(
             changes.append(TokenIssued(issued.token))
             mails.append(OwedMail("account_request", administrator, (("secret", issued.sealed), ("about", asked.id))))
     return Carried(reason("D2R-ASK02"), tuple(changes), here, tuple(mails))
+
+
+def _language(petition: Petition | None) -> str | None:
+    """The language that a form names; None: it names none that we write."""
+    said = "" if petition is None else petition.fields.get("language", "")
+    return next((one for one in ("fr", "en") if said.strip().lower().startswith(one)), None)
 
 
 def _others(petition: Petition, here: Account, conn: Connection) -> list[Account]:
@@ -141,9 +153,12 @@ def _others(petition: Petition, here: Account, conn: Connection) -> list[Account
 
 
 def decide_account(
-    petition: Petition, signer: Sequence[Account], *, conn: Connection, now: datetime, message: str
+    petition: Petition, signer: Sequence[Account], *, conn: Connection, now: datetime, message: str, secrets: Secrets
 ) -> Carried | Refused:
-    """An administrator's VALIDER or REFUSER: by the administrator of that network, once, in time (mission S12)."""
+    """An administrator's VALIDER or REFUSER: by the administrator of that network, once, in time (mission S12).
+
+    The reason that follows REFUSER is told to the person, under a seal only: it is somebody's own words (I3).
+    """
     account = signer[0]
     token = usable(conn, petition.secret, DECIDE, now)
     if isinstance(token, Reason):
@@ -159,7 +174,9 @@ def decide_account(
         TokenUsed(token, message),
         AccountMoved(about.id, (AccountState.ADDRESS_VERIFIED,), after),
     )
-    told = OwedMail("account_decided", about, (("state", after.value),))
+    motive = petition.fields.get("motive", "") if after is AccountState.REFUSED else ""
+    why = (("motive", seal_text(secrets, motive)),) if motive else ()
+    told = OwedMail("account_decided", about, (("state", after.value), *why))
     done = OwedMail("carried", acting, (("about", about.id), ("state", after.value)))
     return Carried(reason("D2R-ASK03"), changes, None, (told, done))
 

@@ -6,7 +6,7 @@ import pickle
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ class DemoInstance:
     directory: Path
     issued: cast.Issued
     now: datetime
+    _renewed: dict[str, IssuedCertificate] = field(default_factory=dict)
 
     def copy(self, to: Path) -> Path:
         """An instance of the test's own."""
@@ -55,8 +56,17 @@ class DemoInstance:
 
     def forged_card(self, key: str) -> IssuedCertificate:
         """A person's card as a forger would make it: the same subject, an unknown root."""
+        return self._card(self.forger, key)
+
+    def renewed_card(self, key: str) -> IssuedCertificate:
+        """A person's next card, by the same authority: another key, another number, the same holder."""
+        if key not in self._renewed:
+            self._renewed[key] = self._card(self.issued.pki, key)
+        return self._renewed[key]
+
+    def _card(self, pki: LookAlikePki, key: str) -> IssuedCertificate:
         person = next(one for one in PEOPLE if one.key == key)
-        made = self.forger.issue_card(
+        made = pki.issue_card(
             "CPS", idnps=person.idnps, family_name=person.family_name or "", given_name=person.given_name or "",
             not_before=self.now - timedelta(days=30), not_after=self.now + timedelta(days=300),
             card_number="8025000001/2800000099", profession=person.profession, specialties=person.specialties,

@@ -113,8 +113,8 @@ def words_of(markup: str) -> list[str]:
 
 
 def words_in(text: str) -> list[str]:
-    """The words of a text, without the rules, bars and dashes that a text has for want of lines."""
-    return [word for word in text.split() if any(sign.isalnum() for sign in word)]
+    """The words of a text, without the signs: a text has rules, bars and colons where a page has lines and cells."""
+    return re.findall(r"\w+", text)
 
 
 def _octets(part: Message) -> bytes:

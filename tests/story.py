@@ -19,12 +19,20 @@ class Send:
     by: str = "coordinator"
     code: str | None = None
     folder: str = "main"
-    to: str = "folder"  # "gateway": the gateway's own address; "network", "registration": those of the first network
+    to: str = "folder"  # "gateway": the gateway's own address; "network", "registration": those of `network`
+    network: str = "rca"
     words: str | None = None  # a request instead of a deposit; {secret_of_KEY} is the code in that person's last mail
+    presence: str | None = (
+        None  # the request's proof of presence: "new", with the code last sent; "again", the same file
+    )
+    before: str | None = None  # a command that an operator gives first
+    codes_expire: bool = False  # so much time has passed that the codes sent until now are good for nothing
+    relay_away: bool = False  # the next host takes no mail before the following message has ended
     type: str = "34794-8"
     structured: bool = True
     client: str = "thunderbird"  # thunderbird, outlook, openssl, gpgsm, nss
-    card: str = "card"  # "authentication": the card's other certificate; "forged": the same names, an unknown root
+    # "authentication": the card's other certificate; "forged": the same names, an unknown root; "renewed": a new card
+    card: str = "card"
     signed: bool = True
     encrypted: bool = True
     receipt: bool = False  # a receipt is asked for (RFC 8098)
@@ -56,6 +64,8 @@ class Story:
     receives: dict[str, list[str]] = field(default_factory=dict)
     withheld: dict[str, str] = field(default_factory=dict)
     holds: dict[str, list[str]] = field(default_factory=dict)
+    accounts: dict[str, str] = field(default_factory=dict)  # the state of an account at the end, by "network.person"
+    trail: dict[str, int] = field(default_factory=dict)  # tags of the trail that the story is about, and how many
     lists: str = "fresh"  # "stale": the opposition lists are past their date at first
     via: str | None = None  # "postfix": in and out through a real Postfix
 

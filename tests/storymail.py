@@ -46,7 +46,7 @@ def make(send: Send, cast: Cast, demo: DemoInstance, at: datetime) -> Made:
 
 def address_of(send: Send, cast: Cast) -> str:
     """Where a mail of a story goes."""
-    network = cast.told["networks"][0]
+    network = next(one for one in cast.told["networks"] if one["id"] == send.network)
     return {
         "gateway": cast.told["gateway"]["address"], "network": network["address"],
         "registration": network["registration"], "folder": cast.folder(send.folder)["address"],
@@ -92,8 +92,8 @@ def _attached(inner: bytes, by: str) -> dict[str, str]:
 
 def _by_client(send: Send, inner: bytes, cast: Cast, demo: DemoInstance, envelope: Envelope) -> bytes:
     shape: Shape = "outlook" if send.client == "outlook" else "thunderbird"
-    if send.card == "forged":
-        card = demo.forged_card(send.by)
+    if send.card in {"forged", "renewed"}:
+        card = demo.forged_card(send.by) if send.card == "forged" else demo.renewed_card(send.by)
         identity = ClientIdentity(card.certificate, card.key, card.chain)
     else:
         identity = cast.identity(send.by, send.card)

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import shlex
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.header import decode_header, make_header
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import pyotp
 import structlog
+from sqlalchemy import update
 
 from dcc.gateway import logs
 from dcc.gateway.cast_reader import Cast
@@ -30,16 +33,19 @@ from dcc.gateway.services import Services, load_crls, open_database, open_servic
 from dcc.gateway.settings import Settings, load_settings
 from dcc.gateway.submission import submit, wait_for_end, wait_for_mails
 from dcc.gateway.views import folder_view, message_view
-from dcc.mailbox import audit, folders, messages, outbox
+from dcc.mailbox import audit, folders, messages, outbox, people
 from dcc.mailbox.records import Delivery, MessageState
+from dcc.mailbox.schema_people import tokens
 from demoinstance import DemoInstance
 from goldenmail import unseal
 from postoffice import PostOffice, free_port
+from presenceproof import presence_proof
 from story import Send, Story
 from storymail import Made, address_of, make, wrap
 from terminal import dcc
 
-SECRET = re.compile(r"\[([0-9A-Z]{5}(?:-[0-9A-Z]{1,5}){5})\]")
+SECRET = re.compile(r"\b([0-9A-Z]{5}(?:-[0-9A-Z]{1,5}){5})\b")
+KEY = re.compile(r"^ {4}((?:[A-Z2-7]{4} ?){8})\r?$", re.MULTILINE)  # of a second factor
 SECONDS = 60.0  # the longest wait for what normally takes a few hundredths
 ROLES = frozenset({"smtp", "worker", "relay"})
 DAY = timedelta(days=1)
@@ -71,6 +77,9 @@ class Played:
     records: list[dict[str, Any]] = field(default_factory=list)  # as `dcc audit export`
     log: str = ""
     metrics: str = ""
+    accounts: dict[str, str] = field(default_factory=dict)
+    proof: tuple[str, str, bytes] | None = None  # the last proof of presence
+    away: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass
@@ -149,7 +158,7 @@ def play(story: Story, demo: DemoInstance, folder: Path) -> Played:
     played = Played(story, directory, folder / "temporary", cast)
     log = StringIO()
     environment = {"DCC_WORKER__REVOCATION_RETRY_SECONDS": "0.5"}
-    with ExitStack() as stack:
+    with ExitStack() as stack, played.away:
         post = None
         if story.via == "postfix":
             port = free_port()
@@ -176,6 +185,9 @@ def _look(played: Played, services: Services) -> None:
             assert folder is not None
             played.folders[one["key"]] = folder_view(conn, folder)
         played.records = list(audit.export(conn))
+        keys = {one["mailbox"]: one["key"] for one in played.cast.told["people"]}
+        for account in people.list_accounts(conn):
+            played.accounts[f"{account.network}.{keys[account.mailbox]}"] = account.state.value
 
 
 # Nobody's folder: an INS of the test range that no network knows
@@ -188,11 +200,12 @@ STRANGER: dict[str, Any] = {
 def _send(send: Send, played: Played, running: _Running, demo: DemoInstance, post: PostOffice | None) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     cast, services = played.cast, running.services
+    _prepare(send, played, services, demo)
     if send.mail is not None:
         raw = (played.story.path / send.mail).read_text(encoding="utf-8")
         made = Made(_filled(raw, played, send).replace("\n", "\r\n").encode(), b"", {})
     elif send.words is not None:
-        inner = report_entity(_words(send.words, played, demo), ())
+        inner = report_entity(_words(send.words, played, demo), _proof(send, played, demo, at))
         made = Made(wrap(send, inner, cast, demo, at), inner, {})
     elif send.repeat == "octets":
         made = played.made[0]
@@ -211,7 +224,10 @@ def _send(send: Send, played: Played, running: _Running, demo: DemoInstance, pos
         message = post.swaks(made.raw, sender=sender, recipient=to)
     ended = wait_for_end(services.database, message, seconds=SECONDS)
     assert ended is not None, "the message has no end"
-    assert wait_for_mails(services.database, seconds=SECONDS), "mails are owed still"
+    if not send.relay_away:
+        played.away.close()
+        services.wake_relay.set()
+        assert wait_for_mails(services.database, seconds=SECONDS), "mails are owed still"
     played.first_ends.append(ended.state.value)
     if send.after_fresh_lists is not None:
         _fresh_lists(played, services, demo)
@@ -222,6 +238,29 @@ def _send(send: Send, played: Played, running: _Running, demo: DemoInstance, pos
         found = messages.get(conn, message)
         assert found is not None
         played.messages.append(message_view(conn, found))
+
+
+def _prepare(send: Send, played: Played, services: Services, demo: DemoInstance) -> None:
+    """What happens before this mail is sent: time passes, an operator acts, the next host goes away."""
+    if send.codes_expire:
+        with services.database.begin() as conn:
+            conn.execute(update(tokens).values(expires_at=utc_now() - timedelta(seconds=1)))
+    if send.before is not None:
+        words = shlex.split(_words(send.before, played, demo))
+        done = dcc(*words, "-c", played.directory / "dcc.toml", "--operator", "A. Martin")
+        assert done.code == 0, done.err
+    if send.relay_away:
+        played.away.enter_context(patch.object(outbox, "claim_due", lambda *_told, **_more: []))
+
+
+def _proof(send: Send, played: Played, demo: DemoInstance, at: datetime) -> Sequence[tuple[str, str, bytes]]:
+    """The proof of presence that goes with a request."""
+    if send.presence is None:
+        return ()
+    if send.presence == "new" or played.proof is None:
+        code = _told(played, demo)[f"secret_of_{send.by}"]
+        played.proof = presence_proof(played.cast, send.by, send.folder, code, at)
+    return (played.proof,)
 
 
 def _fresh_lists(played: Played, services: Services, demo: DemoInstance) -> None:
@@ -256,16 +295,24 @@ def _put_lists(folder: Path, demo: DemoInstance, *, age: timedelta, number: int)
 
 def _words(text: str, played: Played, demo: DemoInstance) -> str:
     """A request of the story: folders, people's addresses, and codes that people were sent."""
+    return text.format(**_told(played, demo))
+
+
+def _told(played: Played, demo: DemoInstance) -> dict[str, str]:
     told = {f"reference_of_{one['key']}": one["reference"] for one in played.cast.told["folders"]}
     told |= {f"mailbox_of_{one['key']}": one["mailbox"] for one in played.cast.told["people"]}
     gateway = demo.issued.gateway.signing.certificate
     for one in _received(played, None):
         inner = unseal(one.raw, demo.reader(one.person), gateway)
-        subject = str(make_header(decode_header(inner.inner["Subject"] or inner.outer["Subject"])))
-        found = SECRET.search(subject)
+        words = next(part for part in inner.inner.walk() if part.get_content_type() == "text/plain")
+        octets = words.get_payload(decode=True)
+        assert isinstance(octets, bytes)
+        found, key = SECRET.search(octets.decode()), KEY.search(octets.decode())
         if found is not None:
             told[f"secret_of_{one.person}"] = found[1]
-    return text.format(**told)
+        if key is not None:
+            told[f"code_of_{one.person}"] = pyotp.TOTP(key[1].replace(" ", "")).now()
+    return told
 
 
 def _filled(text: str, played: Played, send: Send) -> str:

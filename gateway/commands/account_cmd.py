@@ -13,9 +13,13 @@ from dcc.gateway.commands.common import ConfigOption, JsonOption
 from dcc.gateway.commands.people import OperatorOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
+    from dcc.gateway.services import Services
     from dcc.gateway.settings import Settings
+    from dcc.mailbox.records import Delivery
 
 AccountArgument = Annotated[str, typer.Argument(help="Identifiant du compte ou adresse de la boîte.")]
 
@@ -54,7 +58,7 @@ def validate(
     operator: OperatorOption = "",
     json_output: JsonOption = False,
 ) -> None:
-    """Valide un compte : il peut déposer et lire. Exemple : dcc account validate a@x.example -c dcc.toml"""
+    """Valide un compte ; la personne est prévenue. Exemple : dcc account validate a@x.example -c dcc.toml"""
     _set_state(account, config, operator, json_output, "validated")
 
 
@@ -71,11 +75,12 @@ def suspend(
 def refuse(
     account: AccountArgument,
     config: ConfigOption,
+    motive: Annotated[str, typer.Option("--reason", help="Le motif, dit à la personne si son mail est chiffré.")] = "",
     operator: OperatorOption = "",
     json_output: JsonOption = False,
 ) -> None:
-    """Refuse une demande de compte. Exemple : dcc account refuse a@x.example -c dcc.toml"""
-    _set_state(account, config, operator, json_output, "refused")
+    """Refuse une demande de compte ; la personne est prévenue. Exemple : dcc account refuse a@x.example -c dcc.toml"""
+    _set_state(account, config, operator, json_output, "refused", motive.strip())
 
 
 def show(account: AccountArgument, config: ConfigOption, json_output: JsonOption = False) -> None:
@@ -179,8 +184,8 @@ def _recipient(settings: Settings, path: Path, mailbox: str) -> bytes:
     return found[0]
 
 
-def _set_state(name: str, config: Path, operator: str, json_output: bool, state: str) -> None:
-    from dcc.gateway.administering import NotPossible
+def _set_state(name: str, config: Path, operator: str, json_output: bool, state: str, motive: str = "") -> None:
+    from dcc.gateway.administering import NotPossible, told_of_decision
     from dcc.gateway.views import account_view
     from dcc.mailbox import people as store
     from dcc.mailbox.changes import AccountMoved, Change
@@ -195,7 +200,15 @@ def _set_state(name: str, config: Path, operator: str, json_output: bool, state:
             raise NotPossible("aucun compte ne porte cet identifiant ou cette adresse")
         return [AccountMoved(one.id, tuple(AccountState), wanted) for one in found]
 
-    changes, _ = people.change(config, operator, build)
+    def mails(services: Services, conn: Connection, changes: Sequence[Change], now: datetime) -> Sequence[Delivery]:
+        if wanted is AccountState.SUSPENDED:
+            return ()
+        found = [store.get_account(conn, one.account) for one in changes if isinstance(one, AccountMoved)]
+        return [
+            told_of_decision(one, wanted, motive, services, now) for one in found if one and one.state is not wanted
+        ]
+
+    changes, _ = people.change(config, operator, build, mails)
     moved = [one.account for one in changes if isinstance(one, AccountMoved)]
     with people.opened(config) as services, services.database.read() as conn:
         views = [account_view(one) for one in (store.get_account(conn, each) for each in moved) if one]

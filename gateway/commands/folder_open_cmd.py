@@ -59,7 +59,8 @@ def open_folder(
             random_bytes=os.urandom,
         )  # fmt: skip
         if isinstance(planned, Reason):
-            raise NotPossible(f"{planned.code} : {planned.operator}")
+            hint = " Pour en publier une : dcc network form." if planned.code == "D2R-CNS03" else ""
+            raise NotPossible(f"{planned.code} : {planned.sender_fr}{hint}")
         return [planned]
 
     changes, _ = people.change(config, operator, build)

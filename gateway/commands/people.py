@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from dcc.gateway.services import Services
     from dcc.mailbox.changes import Change
+    from dcc.mailbox.records import Delivery
 
 OperatorOption = Annotated[str, typer.Option(envvar="USER", help="Qui décide : inscrit dans la trace.")]
 NetworkOption = Annotated[str | None, typer.Option("--network", help="Identifiant du réseau.")]
@@ -62,9 +63,12 @@ def opened(config: Path) -> Iterator[Services]:
 
 
 def change(
-    config: Path, operator: str, build: Callable[[Connection, datetime], Sequence[Change]]
+    config: Path,
+    operator: str,
+    build: Callable[[Connection, datetime], Sequence[Change]],
+    mails: Callable[[Services, Connection, Sequence[Change], datetime], Sequence[Delivery]] = lambda *_: (),
 ) -> tuple[Sequence[Change], datetime]:
-    """Read what the change needs, carry it out under the operator's name, and give it back."""
+    """Read what the change needs, carry it out under the operator's name with the mails it means, and give it back."""
     from dcc.gateway.administering import carry_out
     from dcc.gateway.administering import operator as acting
 
@@ -73,7 +77,8 @@ def change(
     with opened(config) as services:
         with services.database.read() as conn:
             changes = build(conn, now)
-        carry_out(services, changes, acting(who), now)
+            owed = mails(services, conn, changes, now)
+        carry_out(services, changes, acting(who), now, owed)
     return changes, now
 
 

@@ -1,33 +1,28 @@
-"""What people ask for by signed mail, from a newcomer's first mail to a filed report; and what changes nothing."""
+"""What people ask for by signed mail, and what changes nothing; whole stories stand in tests/scenarios, 40 and following."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator
-from datetime import timedelta
-from email.header import decode_header, make_header
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
-from dcc.gateway.clients import Envelope, mail, report_entity, signed_entity
+from correspondence import DEPOT, INSCRIPTION, Correspondence
+from dcc.gateway.clients import report_entity
 from dcc.gateway.demo_deposits import Draft
-from dcc.gateway.services import Services, open_services
+from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
-from dcc.mailbox import delegations, folders, people
+from dcc.mailbox import folders, people
 from dcc.mailbox.records import AccountState, ConsentState, MessageState
-from dcc.mailbox.schema_people import tokens
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.seal import key_signer, seal
 from goldenmail import unseal
-from inprocess import Recorder, Rooms
+from presenceproof import presence_proof
 
-DEPOT, INSCRIPTION = "depot@rca.dcc.example", "inscription@rca.dcc.example"
 IDENTITY = """INS : 297022A02077878
 Nom de naissance : PAT-NEUF
 Prénoms : JEANNE ROSE
@@ -37,76 +32,6 @@ Lieu de naissance : 2A020
 Formulaire : {form}
 Identité contrôlée : oui
 """
-
-
-class Correspondence(Rooms):
-    """Rooms with people who write, and who read what they are sent."""
-
-    def __init__(self, services: Services) -> None:
-        super().__init__(services)
-        self.post = Recorder(idempotent=True)
-        self.sender = self.announcer(self.post)
-
-    def write(
-        self,
-        person: str,
-        text: str,
-        subject: str = "Demande",
-        *,
-        to: str = DEPOT,
-        from_: str | None = None,
-        attachments: Any = (),
-        raw: bytes | None = None,
-    ) -> MessageState:
-        """One signed and encrypted mail, worked on and answered; its end."""
-        address = from_ or self.cast.person(person)["mailbox"]
-        octets = raw or self.made(person, text, subject, to=to, from_=address, attachments=attachments)
-        self.last = self.take(octets, address, to)
-        self.work()
-        while self.sender.run_once():
-            pass
-        return self.message(self.last).state
-
-    def made(self, person: str, text: str, subject: str, *, to: str, from_: str, attachments: Any = ()) -> bytes:
-        """As a client makes it whose headers are not protected; the subject is outside, hence never trusted alone."""
-        envelope = Envelope(from_, to, subject, self.clock.at, f"<{os.urandom(8).hex()}@client.example>")
-        entity = report_entity(text, attachments)
-        return mail(entity, self.cast.identity(person), [self.cast.gateway_certificate()], envelope, os.urandom)
-
-    def code(self) -> str | None:
-        """The reason of the last message."""
-        return self.message(self.last).reason_code
-
-    def read(self, person: str, mailbox: str | None = None) -> tuple[str, str]:
-        """(subject, text) of the newest mail of this person."""
-        raw = self.post.to(mailbox or self.cast.person(person)["mailbox"])[-1]
-        encrypted = b"enveloped-data" in raw.partition(b"\r\n\r\n")[0]
-        key = self.cast.pair(person, "encryption") if encrypted else None
-        opened = unseal(raw, key, self.services.keys.signing.certificate)
-        text = next(one for one in opened.inner.walk() if one.get_content_type() == "text/plain")
-        subject = opened.inner["Subject"] or opened.outer["Subject"]
-        octets = text.get_payload(decode=True)
-        assert isinstance(octets, bytes)
-        return str(make_header(decode_header(subject))), octets.decode()
-
-    def secret(self, person: str) -> str:
-        """The one-time secret in the newest mail of this person."""
-        found = re.search(r"\[([0-9A-Z-]{20,})\]", self.read(person)[0])
-        assert found is not None
-        return found[1]
-
-    def account(self, person: str, network: str = "rca") -> Any:
-        """The account of a card, as it is now."""
-        with self.services.database.read() as conn:
-            found = people.by_national_id(conn, self.cast.person(person)["idnps"])
-        return next((one for one in found if one.network == network), None)
-
-    def folder(self, key: str) -> Any:
-        with self.services.database.read() as conn:
-            return folders.folder(conn, self.cast.folder(key)["id"])
-
-    def kinds(self, person: str) -> list[str]:
-        return [one.kind for one in self.deliveries(person)]
 
 
 @pytest.fixture
@@ -124,100 +49,53 @@ def registered(post: Correspondence) -> str:
     return post.secret("administrator")
 
 
-def test_registration_to_first_deposit(post: Correspondence) -> None:
-    """A newcomer's first mail, the address that answers, the administrator's answer, a mandate, a filed report."""
-    assert post.write("no_account", "Bonjour, je souhaite participer.", to=INSCRIPTION) is MessageState.DONE
-    subject, text = post.read("no_account")
-    assert post.account("no_account").state is AccountState.REQUESTED
-    assert "CONFIRMER" in text
-    assert "05 00 00 00 00" in text
-    assert "MOREL" not in text, "the mail is not encrypted: no identity in it"
-    answer = f"CONFIRMER\nRéseaux : rca, perinat\n\nLe 3 mai, le réseau a écrit :\n> {subject}\n"
-    assert post.write("no_account", f"{answer}\n{subject}", f"Re: {subject}", to=INSCRIPTION) is MessageState.DONE
-    assert {post.account("no_account", one).state for one in ("rca", "perinat")} == {AccountState.ADDRESS_VERIFIED}
-    _, told = post.read("administrator")
-    person = post.cast.person("no_account")
-    assert "MOREL" in told
-    assert person["idnps"] in told
-    assert post.write("administrator", "Valider.", f"Re: [{post.secret('administrator')}]") is MessageState.DONE
-    assert post.account("no_account").state is AccountState.VALIDATED
-    assert post.account("no_account", "perinat").state is AccountState.ADDRESS_VERIFIED
-    assert "validé" in post.read("no_account")[1]
-    reference = post.cast.folder("main")["reference"]
-    mandate = f"MANDATER\nDossier : {reference}\nProfessionnel : {person['mailbox']}\nFormulaire : 2009-1\n"
-    assert post.write("oncologist", mandate) is MessageState.DONE
-    filed = post.deposit(Draft("no_account", "main"))
-    post.work()
-    assert post.message(filed).state is MessageState.FILED
-    assert post.audited("mail:account:validated") == [None]
+def test_the_language_that_was_asked_for(post: Correspondence) -> None:
+    """Who asks in English, or confirms so, is written to in English from then on, in every network asked for."""
+    assert post.write("no_account", "INSCRIPTION\nLangue : en", to=INSCRIPTION) is MessageState.DONE
+    assert "What to do" in post.read("no_account")[1]
+    answer = f"CONFIRM\nNetworks: rca, perinat\nLanguage: (fr or en)\n\n[{post.secret('no_account')}]"
+    assert post.write("no_account", answer, to=INSCRIPTION) is MessageState.DONE
+    assert "Your address is confirmed" in post.read("no_account")[1]
+    assert {post.account("no_account", one).language for one in ("rca", "perinat")} == {"en"}
 
 
-def test_identity_is_the_cards(post: Correspondence) -> None:
-    """Nothing typed counts: name, profession and national identifier come from the certificate."""
-    form = "INSCRIPTION\nNom : AUTRE\nProfession : 60\nIdentifiant : 899700000000"
-    post.write("no_account", form, to=INSCRIPTION)
-    made = post.account("no_account")
-    assert (made.family_name, made.profession, made.role) == ("MOREL", "10", "professional")
+def test_a_language_chosen_at_the_confirmation(post: Correspondence) -> None:
+    """The confirmation may choose another language; the trail says so."""
+    assert post.write("no_account", "INSCRIPTION", to=INSCRIPTION) is MessageState.DONE
+    answer = f"CONFIRMER\nRéseaux : perinat\nLangue : English\n\n[{post.secret('no_account')}]"
+    assert post.write("no_account", answer, to=INSCRIPTION) is MessageState.DONE
+    assert {post.account("no_account", one).language for one in ("rca", "perinat")} == {"en"}
+    assert post.audited("mail:account:language_chosen") == [None]
 
 
-def test_an_administrator_refuses(post: Correspondence) -> None:
-    """REFUSER with a reason: the account is refused, the person is told whom to call."""
+def test_the_same_decision_again(post: Correspondence) -> None:
+    """The administrator's very mail again, whatever is around it, is the same request: nothing is done twice."""
     secret = registered(post)
-    assert post.write("administrator", f"REFUSER hors du réseau\n\n[{secret}]") is MessageState.DONE
-    assert post.account("no_account").state is AccountState.REFUSED
-    assert "n'a pas validé" in post.read("no_account")[1]
-
-
-@pytest.mark.parametrize("who", ["oncologist", "secretary"])
-def test_only_an_administrator_decides(post: Correspondence, who: str) -> None:
-    """The same answer by somebody else changes nothing, and is in the trail."""
-    secret = registered(post)
-    assert post.write(who, f"VALIDER\n[{secret}]") is MessageState.REFUSED
-    assert post.code() == "D2R-ADM01"
-    assert post.account("no_account").state is AccountState.ADDRESS_VERIFIED
-    assert post.audited("gateway:message:refused") == ["D2R-ADM01"]
-
-
-def test_an_answer_decides_once_and_in_time(post: Correspondence) -> None:
-    """A repeated, a late and an invented answer change nothing, each with its own reason."""
-    secret = registered(post)
-    assert post.write("administrator", "VALIDER\n[AAAAA-AAAAA-AAAAA-AAAAA-AAAAA-A]") is MessageState.REFUSED
-    assert post.code() == "D2R-TOK01"
-    with post.services.database.begin() as conn:
-        conn.execute(update(tokens).values(expires_at=post.clock.at - timedelta(seconds=1)))
-    assert post.write("administrator", f"VALIDER\n[{secret}]") is MessageState.REFUSED
-    assert post.code() == "D2R-TOK03"
-    with post.services.database.begin() as conn:
-        conn.execute(update(tokens).values(expires_at=post.clock.at + timedelta(days=1)))
     again = post.made("administrator", f"VALIDER [{secret}]", "Re:", to=DEPOT, from_="luc.garnier@rca.dcc.example")
     assert post.write("administrator", "", raw=again) is MessageState.DONE
     assert post.write("administrator", "", raw=again) is MessageState.DONE
-    assert post.code() == "D2R-ASK06", "the same signature again is the same request"
-    assert post.write("administrator", f"REFUSER trop tard\n[{secret}]") is MessageState.REFUSED
-    assert post.code() == "D2R-TOK02"
+    assert post.code() == "D2R-ASK06"
     assert post.account("no_account").state is AccountState.VALIDATED
 
 
-def test_a_suspended_administrator_decides_nothing(post: Correspondence) -> None:
-    """A suspended account is no account."""
+@pytest.mark.parametrize("sealed", [True, False])
+def test_the_reason_of_a_refusal_is_told_under_a_seal(post: Correspondence, instance: Path, sealed: bool) -> None:
+    """What follows REFUSER is told to the person where the mail can be sealed; else the support tells it."""
     secret = registered(post)
-    with post.services.database.begin() as conn:
-        people.set_account_state(conn, post.account("administrator").id, AccountState.SUSPENDED)
-    assert post.write("administrator", f"VALIDER [{secret}]") is MessageState.REFUSED
-    assert post.account("no_account").state is AccountState.ADDRESS_VERIFIED
-
-
-def test_an_address_that_never_answers(post: Correspondence) -> None:
-    """Without its answer nobody is asked to decide; the secret runs out."""
-    post.write("no_account", "INSCRIPTION", to=INSCRIPTION)
-    secret = post.secret("no_account")
-    assert post.kinds("administrator") == []
-    with post.services.database.begin() as conn:
-        conn.execute(update(tokens).values(expires_at=post.clock.at))
-    assert post.write("no_account", f"CONFIRMER [{secret}]", to=INSCRIPTION) is MessageState.REFUSED
-    assert post.code() == "D2R-TOK03"
-    assert post.account("no_account").state is AccountState.REQUESTED
-    assert post.kinds("administrator") == []
+    if sealed:
+        with post.services.database.begin() as conn:
+            certificate = post.cast.pair("gp", "encryption").certificate
+            people.set_encryption_certificate(conn, post.account("no_account").id, certificate)
+    assert post.write("administrator", f"REFUSER : vous n'êtes pas de la région\n\n[{secret}]") is MessageState.DONE
+    assert post.account("no_account").state is AccountState.REFUSED
+    raw = post.post.to(post.cast.person("no_account")["mailbox"])[-1]
+    key = post.cast.pair("gp", "encryption") if sealed else None
+    inner = unseal(raw, key, post.services.keys.signing.certificate).inner
+    text = b"".join(one.get_payload(decode=True) or b"" for one in inner.walk() if not one.is_multipart()).decode()
+    assert ("vous n'êtes pas de la région" in text) is sealed
+    assert ("elle vous en dira la raison" in text) is not sealed
+    stored = b"".join(one.read_bytes() for one in (instance / "var").rglob("*") if one.is_file())
+    assert "pas de la région".encode() not in stored, "nobody's words lie in the store in clear"
 
 
 def test_registration_from_another_address_is_told_to_the_known_one(post: Correspondence) -> None:
@@ -305,92 +183,26 @@ def test_a_folder_that_is_not_ones_own_looks_absent(post: Correspondence, who: s
     assert answers[0][1] == "D2R-FRM03"
 
 
-def test_secretary_under_a_delegation(post: Correspondence) -> None:
-    """A delegation lets a secretary file for its giver, and no longer when it has ended."""
-    secretary = post.cast.person("secretary")["mailbox"]
-    with post.services.database.begin() as conn:
-        for mandate in folders.mandates_of(conn, post.cast.folder("main")["id"]):
-            if mandate.account == post.account("secretary").id:
-                folders.revoke_mandate(conn, mandate.id, at=post.clock.at - timedelta(minutes=1))
-    assert post.write("coordinator", f"DELEGUER\nSecrétaire : {secretary}\nTypes : 34794-8") is MessageState.DONE
-    with post.services.database.read() as conn:
-        (given,) = delegations.held_by_secretary(conn, post.account("secretary").id)
-    assert given.types == ("34794-8",)
-    draft = Draft("secretary", "main", author="coordinator")
-    filed = post.deposit(draft)
-    post.work()
-    assert post.message(filed).state is MessageState.FILED, post.message(filed).reason_code
-    assert post.write("coordinator", f"FIN DELEGATION\nSecrétaire : {secretary}") is MessageState.DONE
-    post.clock.later(seconds=1)
-    refused = post.deposit(draft)
-    post.work()
-    assert post.message(refused).reason_code == "D2R-MAN02"
-
-
-def presence(post: Correspondence, person: str, about: str, nonce: str, **changes: str) -> tuple[str, str, bytes]:
-    """The proof that a business software makes: signed with the card, about this patient."""
-    patient = post.cast.patient(about)
-    salt = os.urandom(16)
-    named = f"{patient.ins}{patient.birth_date:%Y%m%d}".encode()
-    told = {
-        "version": "1", "nonce": nonce, "folder": post.cast.folder(about)["reference"], "salt": salt.hex(),
-        "digest": hashlib.sha256(salt + named).hexdigest(), "read_at": post.clock.at.isoformat(), "reader": "lecteur-1",
-        "vitale": "0123456789", "rank": "1", **changes,
-    }  # fmt: skip
-    entity = b"Content-Type: application/json\r\n\r\n" + json.dumps(told).encode()
-    signed = signed_entity(entity, post.cast.identity(person), opaque=True)
-    body = signed.partition(b"\r\n\r\n")[2]
-    import base64
-
-    return ("presence.p7m", "application/octet-stream", base64.b64decode(body))
-
-
-def test_mandate_by_presence(post: Correspondence) -> None:
-    """The patient's card gives a mandate with its grade, once; a replayed, foreign, old or false proof gives none."""
-    folder = post.cast.folder("main")["reference"]
-    ask = f"MANDAT VITALE\nDossier : {folder}"
+@pytest.mark.parametrize(
+    ("who", "changes"),
+    [
+        ("gp", {}),
+        ("no_mandate", {"digest": "0" * 64}),
+        ("no_mandate", {"read_at": "2020-01-01T12:00:00+00:00"}),
+        ("no_mandate", {"folder": "D-2222-2222"}),
+    ],
+)
+def test_a_false_proof_of_presence_gives_nothing(post: Correspondence, who: str, changes: dict[str, str]) -> None:
+    """Signed by another card, about another patient, too old, or for another folder."""
+    ask = f"MANDAT VITALE\nDossier : {post.cast.folder('main')['reference']}"
     assert post.write("no_mandate", ask) is MessageState.DONE
-    text = post.read("no_mandate")[1]
-    nonce = re.search(r"Code : ([0-9A-Z-]+)", text)
+    nonce = re.search(r"    ([0-9A-Z-]{20,})", post.read("no_mandate")[1])
     assert nonce is not None
-    wrong = [
-        presence(post, "gp", "main", nonce[1]),
-        presence(post, "no_mandate", "main", nonce[1], digest="0" * 64),
-        presence(post, "no_mandate", "main", nonce[1], read_at=(post.clock.at - timedelta(hours=25)).isoformat()),
-        presence(post, "no_mandate", "main", nonce[1], folder="D-2222-2222"),
-    ]
-    for proof in wrong:
-        assert post.write("no_mandate", ask, attachments=[proof]) is MessageState.REFUSED
-        assert post.code() == "D2R-PRS01", post.message(post.last).reason_parameters
-    good = presence(post, "no_mandate", "main", nonce[1])
-    assert post.write("no_mandate", ask, attachments=[good]) is MessageState.DONE, post.message(post.last)
+    proof = presence_proof(post.cast, who, "main", nonce[1], post.clock.at, **changes)
+    assert post.write("no_mandate", ask, attachments=[proof]) is MessageState.REFUSED
+    assert post.code() == "D2R-PRS01", post.message(post.last).reason_parameters
     with post.services.database.read() as conn:
-        mine = [one for one in folders.mandates_of(conn, post.cast.folder("main")["id"]) if one.proof_grade]
-    assert [(one.origin.value, one.proof_grade) for one in mine] == [("vitale", "vitale_declared")]
-    assert post.write("no_mandate", ask + "\n", attachments=[good]) is MessageState.REFUSED
-    assert post.code() == "D2R-TOK02"
-
-
-def test_renewed_card_keeps_the_account(post: Correspondence) -> None:
-    """Another good certificate of the same national identifier is the one that counts from now on."""
-    with post.services.database.begin() as conn:
-        people.set_card(conn, post.account("gp").id, post.cast.pair("nurse").certificate)
-    filed = post.deposit(Draft("gp", "main"))
-    post.work()
-    assert post.message(filed).state is MessageState.FILED
-    assert post.account("gp").card_certificate == post.cast.pair("gp").certificate
-    assert len(post.audited("mail:account:card_seen")) == 1
-
-
-def test_two_networks_never_see_each_other(post: Correspondence) -> None:
-    """A professional of one network changes nothing in the other, whatever the reference."""
-    second = post.cast.folder("second")["reference"]
-    form = f"RETRAIT CONSENTEMENT\nDossier : {second}"
-    assert post.write("oncologist", form) is MessageState.REFUSED
-    assert post.code() == "D2R-FRM03"
-    assert post.folder("second").consent is ConsentState.GIVEN
-    assert post.write("gp", form, to="depot@perinat.dcc.example") is MessageState.DONE
-    assert post.folder("second").consent is ConsentState.WITHDRAWN
+        assert not [one for one in folders.mandates_of(conn, post.cast.folder("main")["id"]) if one.proof_grade]
 
 
 def test_secrets_do_not_lie_in_the_database(post: Correspondence, instance: Path) -> None:

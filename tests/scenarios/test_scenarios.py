@@ -27,6 +27,7 @@ from terminal import dcc
 
 STORIES = stories()
 SECRET = re.compile(r"\b[0-9A-Z]{5}(?:-[0-9A-Z]{5}){4}-[0-9A-Z]\b")  # a one-time code
+KEY = re.compile(r"\b(?:[A-Z2-7]{4} ){7}[A-Z2-7]{4}\b|(?<=secret=)[A-Z2-7]{32}")  # of a second factor
 Play = Callable[[Story], Played]
 
 
@@ -64,6 +65,9 @@ def test_story(story: Story, played: Play) -> None:
         for key, folder in left.folders.items()
         if folder["documents"]
     } == story.holds
+    assert {key: left.accounts.get(key) for key in story.accounts} == story.accounts
+    tags = Counter(one["tag"] for one in left.records)
+    assert {tag: tags[tag] for tag in story.trail} == story.trail
 
 
 @every_story
@@ -95,7 +99,7 @@ def test_mails_out(story: Story, played: Play, demo: DemoInstance) -> None:
         name = f"{mail.person}-{mail.delivery.kind}"
         place = sum(one.startswith(name) for one in found) + 1
         known = {sha: whose for one in left.made for sha, whose in one.attached.items()}
-        text = SECRET.sub("{secret}", page(unsealed, _names(left, mail), known, gateway))
+        text = KEY.sub("{key}", SECRET.sub("{secret}", page(unsealed, _names(left, mail), known, gateway)))
         found[name if place == 1 else f"{name}-{place}"] = text
     golden = story.path / "out"
     if os.environ.get("DCC_WRITE_GOLDEN") == "1":
@@ -161,6 +165,13 @@ def test_no_oracle(name: str, played: Play) -> None:
 def _outside(mail: Received) -> tuple[str, list[str], int]:
     """What the way can compare: the reader, the names of the fields, and the length."""
     return mail.person, message_from_bytes(mail.raw).keys(), len(mail.raw)
+
+
+def test_another_networks_folder_looks_absent(played: Play) -> None:
+    """A folder of another network and one that does not exist get one and the same answer (I5)."""
+    folder = played(named("50-")).story.path / "out"
+    real, invented = ((folder / f"oncologist-refusal-{number}.txt").read_text() for number in (2, 3))
+    assert real.replace("{message 2}", "") == invented.replace("{message 3}", "")
 
 
 def test_strangers_get_nothing(played: Play) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from dcc.gateway.cast_reader import Cast
+from dcc.gateway.services import open_database
+from dcc.gateway.settings import load_settings
+from dcc.mailbox import outbox
 from terminal import Done, dcc
 
 OPERATOR = ("--operator", "A. Martin")
@@ -109,8 +112,20 @@ def test_delegation_goes_from_a_professional_to_a_secretary(instance: Path, cast
 def test_account_is_refused(instance: Path, cast: Cast) -> None:
     """A refused account is refused in the list and in the trail."""
     mailbox = cast.person("no_mandate")["mailbox"]
-    assert run(instance, "account", "refuse", mailbox, *OPERATOR)[0]["state"] == "refused"
+    assert run(instance, "account", "refuse", mailbox, "--reason", "hors réseau", *OPERATOR)[0]["state"] == "refused"
     assert tags(instance)[-1] == "operator:account:refused"
+
+
+def test_people_are_told_of_an_operators_decision(instance: Path, cast: Cast) -> None:
+    """Refused with a reason, validated again: a mail is owed for each, the reason is not in clear; a suspension owes none."""
+    mailbox = cast.person("no_mandate")["mailbox"]
+    for words in (("refuse", mailbox, "--reason", "hors réseau"), ("validate", mailbox), ("validate", mailbox)):
+        run(instance, "account", *words, *OPERATOR)
+    run(instance, "account", "suspend", mailbox, *OPERATOR)
+    with open_database(load_settings(instance / "dcc.toml", {})) as database, database.read() as conn:
+        owed = [dict(one.parameters) for one in outbox.deliveries(conn) if one.kind == "account_decided"]
+    assert [one["state"] for one in owed] == ["refused", "validated"]
+    assert "hors" not in owed[0].pop("motive")
 
 
 def test_trace_of_a_patient(instance: Path, cast: Cast, tmp_path: Path) -> None:
