@@ -1,7 +1,8 @@
 """The nomenclatures that the gateway speaks of, with their French labels and where each comes from.
 
 Codes are those of the tables that ANS publishes (TRE_G15, TRE_R01, …); `dcc nomenclature update` brings them up to date.
-A code that is no longer published stays, withdrawn: old cards carry it (facts/cards §4).
+A code that is no longer published stays, withdrawn: old cards carry it (facts/cards §4). R01 and R02 are as published, their
+source and date beside them (Code des relations entre le public et l'administration, L322-1; decision 0011).
 """
 
 from __future__ import annotations
@@ -72,14 +73,14 @@ def text_of(tables: Mapping[str, Table]) -> str:
 
 
 def updated(held: Table | None, new: Table) -> Table:
-    """The new table, with the codes that it no longer has kept as withdrawn when it claims to be complete."""
+    """The new table under the label held, with the codes that it no longer has kept as withdrawn when it is complete."""
     if held is None:
         return new
     gone = {code: label for code, label in held.codes.items() if code not in new.codes}
     if not new.complete:
         ended = (held.withdrawn - set(new.codes)) | new.withdrawn
         return replace(held, codes={**held.codes, **new.codes}, withdrawn=ended, source=new.source, version=new.version)
-    return replace(new, codes={**new.codes, **gone}, withdrawn=frozenset(gone) | new.withdrawn)
+    return replace(new, label=held.label, codes={**new.codes, **gone}, withdrawn=frozenset(gone) | new.withdrawn)
 
 
 def place() -> Path:

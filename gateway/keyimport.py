@@ -53,6 +53,12 @@ def import_key(settings: Settings, data: bytes, password: bytes | None, *, use: 
     if not read.not_before <= now <= read.not_after:
         raise ImportRefused(f"le certificat ne vaut que du {read.not_before:%d/%m/%Y} au {read.not_after:%d/%m/%Y}")
     warnings = []
+    if use == "signing" and read.holder is not None and read.holder.kind == "person":
+        # Gateway mail carries the signature of its organisation, never a person's (facts/clinical §12)
+        told = "c'est la signature d'une personne : il faut le certificat de signature de l'organisation"
+        if settings.gateway.environment == "production":
+            raise ImportRefused(told)
+        warnings.append(told)
     if read.environment == "test" and settings.gateway.environment == "production":
         warnings.append("c'est un certificat de test, et l'instance est de production : ses lecteurs le refuseront")
     if settings.gateway.address not in read.addresses:

@@ -28,7 +28,7 @@ def code_system(*codes: tuple[str, str], name: str = "TRE_G15-ProfessionSante", 
 @pytest.mark.parametrize(
     ("table", "code", "label"),
     [
-        ("G15", "10", "Médecin"), ("G16", "50", "Sage-femme en formation"), ("R01", "SM36", "Oncologie médicale"),
+        ("G15", "10", "Médecin"), ("G16", "50", "Sage-femme en formation"), ("R01", "SM36", "Oncologie, option médicale (SM)"),
         ("R02", "SA36", "Centre anti-cancer"), ("G07", "3", "SIRET"), ("G08", "3", "FINESS / registre"), ("G08", "8", "RPPS"),
     ],
 )  # fmt: skip
@@ -44,28 +44,44 @@ def test_withdrawn_professions_stay() -> None:
 
 
 def test_codes_agree_with_the_dictionary(shared: Path) -> None:
-    """Every code that is shipped and not newer than the dictionary of 2020 is one of its codes."""
+    """Every code that is shipped and not newer than the dictionary of 2020 is one of its codes; none of its R01, R02 lacks."""
     told = published((shared / "samples/nomenclature.json").read_bytes())
-    newer = {("G07", "40"), ("G07", "5"), ("G07", "6"), ("G07", "41"), ("G08", "30"), ("G15", "93")}
+    newer = {
+        ("G07", "40"),
+        ("G07", "5"),
+        ("G07", "6"),
+        ("G07", "41"),
+        ("G08", "30"),
+        ("G15", "93"),
+        ("R01", "80"),
+        ("R01", "81"),
+    }
+    families = (("SI", 5, 8), ("SM", 73, 95), ("DEC", 1, 24), ("FQ", 1, 5), ("SST", 1, 27))
+    newer |= {("R01", f"{one}{number:02}") for one, first, last in families for number in range(first, last + 1)}
+    newer |= {("R02", f"SA{number}") for number in range(64, 70)}
     absent = {
         (name, code) for name, table in TABLES.items() for code in table.codes if code not in told[name].codes
     }  # fmt: skip
     assert absent == newer
+    assert [code for name in ("R01", "R02") for code in told[name].codes if code not in TABLES[name].codes] == []
 
 
 @pytest.mark.parametrize(
     ("table", "count", "withdrawn"),
-    [("G01", 6, 0), ("G02", 4, 0), ("G04", 3, 0), ("G07", 9, 2), ("G08", 11, 2), ("G15", 30, 6), ("G16", 4, 0), ("G17", 4, 0)],
+    [
+        ("G01", 6, 0), ("G02", 4, 0), ("G04", 3, 0), ("G07", 9, 2), ("G08", 11, 2), ("G15", 30, 6), ("G16", 4, 0), ("G17", 4, 0),
+        ("R01", 329, 60), ("R02", 69, 2),
+    ],
 )  # fmt: skip
 def test_complete_tables(table: str, count: int, withdrawn: int) -> None:
-    """A table that says it is complete has as many codes as the publication that it names, and names it."""
+    """Every table is complete: it has as many codes as the publication that it names, with its version and date (L322-1)."""
     found = TABLES[table]
     assert found.complete
     assert (len(found.codes), len(found.withdrawn)) == (count, withdrawn)
     assert found.oid
     assert found.version
     assert found.published
-    assert {name for name, one in TABLES.items() if not one.complete} == {"R01", "R02"}
+    assert [name for name, one in TABLES.items() if not one.complete] == []
 
 
 def test_every_code_of_the_samples_has_a_label(shared: Path) -> None:
@@ -107,9 +123,12 @@ def test_every_code_of_the_facts_has_a_label(table: str, codes: str) -> None:
 
 
 def test_a_card_shows_the_names_of_specialties(tmp_path: Path) -> None:
-    """`dcc card` says which specialties the holder has, in words; an unknown code stays a code."""
+    """`dcc card` says which specialties the holder has, in words, ended ones too; an unknown code stays a code."""
+    medical = "Oncologie, option médicale (SM)"
     known, unknown = card(), card(specialties=("SM36", "XX99"))
-    for pair, labels in ((known, ["Oncologie médicale"]), (unknown, ["Oncologie médicale", "XX99"])):
+    ended = card(specialties=("SST24", "SCH08"))
+    cases = ((known, [medical]), (unknown, [medical, "XX99"]), (ended, ["Sommeil (SST)", "Oncologie médicale (SCH)"]))
+    for pair, labels in cases:
         (tmp_path / "card.der").write_bytes(pair.signature.certificate)
         told = dcc("card", tmp_path / "card.der", "--json").json
         assert [one["specialties"] for one in told["evidence"] if "specialties" in one] == [", ".join(labels)]
@@ -127,7 +146,7 @@ def test_an_update(tmp_path: Path) -> None:
     now = load(target)
     assert now["G15"].codes["77"] == "Profession nouvelle"
     assert now["G15"].codes["60"] == "Infirmier"
-    assert now["G15"].version == "20260101"
+    assert (now["G15"].version, now["G15"].label) == ("20260101", TABLES["G15"].label)
     assert now["R01"] == TABLES["R01"]
     assert text_of(now) == target.read_text(encoding="utf-8")
 
@@ -169,7 +188,7 @@ def test_any_file(data: bytes) -> None:
 def test_show() -> None:
     """One code or all of a table; an unknown code is exit 1, an unknown table exit 2."""
     assert dcc("nomenclature", "show", "r01", "SM36", "--json").json["codes"] == [
-        {"code": "SM36", "label": "Oncologie médicale", "withdrawn": False}
+        {"code": "SM36", "label": "Oncologie, option médicale (SM)", "withdrawn": False}
     ]
     assert len(dcc("nomenclature", "show", "G15", "--json").json["codes"]) == len(nomenclature.PROFESSIONS)
     assert (dcc("nomenclature", "show", "R01", "XX").code, dcc("nomenclature", "show", "Z9").code) == (1, 2)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from cardworld import card
 from dcc.cards.issue import IssuedCertificate, LookAlikePki
 from dcc.gateway import housekeeping, keyimport
 from dcc.gateway.alive import Alive
@@ -192,6 +193,37 @@ def test_import_a_decryption_key(instance: Path, new_key: tuple[Path, Path], ren
     again = dcc("key", "import", new_key[0], *options)
     assert (again.code, again.out) == (1, "")
     assert "existe déjà" in again.err
+
+
+@pytest.mark.parametrize("environment", ["test", "production"])
+def test_the_signature_of_a_person(instance: Path, tmp_path: Path, environment: str) -> None:
+    """A person's signature certificate is refused as the gateway's own in production, and taken with a warning in a test."""
+    config = instance / "dcc.toml"
+    text = config.read_text(encoding="utf-8").replace('environment = "test"', f'environment = "{environment}"')
+    (instance / "root.pem").write_bytes(pem(root()))
+    config.write_text(re.sub(r"(?m)^certificates = .*$", 'certificates = ["root.pem"]', text), encoding="utf-8")
+    (tmp_path / "card.p12").write_bytes(p12(card().signature))
+    (tmp_path / "password").write_text(PASSWORD, encoding="ascii")
+    before = config.read_text(encoding="utf-8")
+    done = dcc(
+        "key",
+        "import",
+        tmp_path / "card.p12",
+        "-c",
+        config,
+        "--use",
+        "signing",
+        "--password-file",
+        tmp_path / "password",
+    )
+    sentence = "c'est la signature d'une personne : il faut le certificat de signature de l'organisation"
+    if environment == "production":
+        assert (done.code, done.out) == (1, "")
+        assert f"refusé : {sentence}" in done.err
+        assert config.read_text(encoding="utf-8") == before
+    else:
+        assert done.code == 0, done.err
+        assert f"à surveiller : {sentence}" in done.err
 
 
 def test_a_test_key_in_production(instance: Path, new_key: tuple[Path, Path]) -> None:
