@@ -23,7 +23,7 @@ from dcc.gateway.metrics import Metrics
 from dcc.gateway.originals import original_of
 from dcc.gateway.outcomes import Done, Outcomes, fix
 from dcc.gateway.relaying import Relay, TryLater
-from dcc.gateway.sealers import Finish, Sealers
+from dcc.gateway.sealers import Finish, Job, Sealers
 from dcc.gateway.services import Services
 from dcc.gateway.writing import profile_for
 from dcc.mailbox import outbox
@@ -119,8 +119,9 @@ class Announcer:
         settled: list[Done] = []
         try:
             for _, mails in groupby(claimed, key=lambda one: one.message):
-                planned = [(one, plan, self._begun(one, plan)) for one, plan in self._plans(list(mails))]
-                for delivery, plan, sealed in planned:
+                plans = self._plans(list(mails))
+                files = self._sealers.in_turn(self._job(one, plan) for one, plan in plans)
+                for (delivery, plan), sealed in zip(plans, files, strict=True):
                     if self._finishing.is_set():
                         break
                     done = self._guarded(delivery, plan, sealed)
@@ -171,11 +172,9 @@ class Announcer:
             correspondents=self._services.settings.correspondents,
         )  # fmt: skip
 
-    def _begun(self, delivery: Delivery, plan: _Plan) -> Finish | None:
-        """The mail being sealed, where words were found for it."""
-        if plan.composed is None:
-            return None
-        return self._sealers.begin(delivery, plan.composed, plan.profile or self._profile)
+    def _job(self, delivery: Delivery, plan: _Plan) -> Job | None:
+        """The mail to seal, where words were found for it."""
+        return None if plan.composed is None else Job(delivery, plan.composed, plan.profile or self._profile)
 
     def _guarded(self, delivery: Delivery, plan: _Plan, sealed: Finish | None) -> Done | None:
         """A mail that cannot be made is tried again, then failed, visible to the operator (I2)."""

@@ -6,8 +6,10 @@ One mail is written from front to back by one thread; only mails are spread, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +24,15 @@ MOST = 4  # mails sealed at a time by one process, whatever the number of cores
 Finish = Callable[[], Path]  # waits for the file; raises what sealing it raised
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One mail to seal, and how."""
+
+    delivery: Delivery
+    composed: Composed
+    profile: Profile
+
+
 class Sealers:
     """Writes sealed mails into the outbox folder; shared by the threads that send."""
 
@@ -30,11 +41,23 @@ class Sealers:
         self._services = services
         self._signer = key_signer(services.keys.signing)
         count = min(MOST, os.cpu_count() or 1) if at_once is None else at_once
+        self._count = max(1, count)
         self._pool = None if count < 2 else ThreadPoolExecutor(count, "seal")
 
-    def begin(self, delivery: Delivery, composed: Composed, profile: Profile) -> Finish:
-        """Begin to seal one mail; the call that is returned waits for its file."""
-        write = partial(self._write, delivery, composed, profile)
+    def in_turn(self, mails: Iterable[Job | None]) -> Iterator[Finish | None]:
+        """For each mail, in order, the call that waits for its file; None where there is nothing to seal.
+
+        No more are begun than are sealed at a time: what is sealed lies on the disk until it is sent.
+        """
+        begun: deque[Finish | None] = deque()
+        for job in mails:
+            begun.append(None if job is None else self._begin(job))
+            if len(begun) == self._count:
+                yield begun.popleft()
+        yield from begun
+
+    def _begin(self, job: Job) -> Finish:
+        write = partial(self._write, job.delivery, job.composed, job.profile)
         return write if self._pool is None else self._pool.submit(write).result
 
     def _write(self, delivery: Delivery, composed: Composed, profile: Profile) -> Path:
