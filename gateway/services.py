@@ -113,11 +113,12 @@ class Services:
         version, _, wrapped = sealed.partition(":")
         return self.keyring.unwrap(int(version), bytes.fromhex(wrapped))
 
-    def open_mail(self, source: BinaryIO) -> Opened:
+    def open_mail(self, source: BinaryIO, *, keep_unsigned: bool = False) -> Opened:
         """A received mail with the keys, limits and switches of this gateway; close the result."""
         return open_message(
             source, keys=self.keys.decryption, limits=self.limits, random_bytes=self.random_bytes,
             workdir=self.workdir, post_quantum=self.settings.smime.post_quantum,
+            keep_unsigned=keep_unsigned,
         )  # fmt: skip
 
     def open_original(self, message: Message) -> BinaryIO:

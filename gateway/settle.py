@@ -18,6 +18,7 @@ from dcc.mailbox import documents, messages, outbox
 from dcc.mailbox.changes import Change, ChangeLost, apply
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState, DocumentStatus, MessageState, StageTiming
 from dcc.router.answer import ANSWERS
+from dcc.router.reports import is_reply
 
 
 class LostRaceError(Exception):
@@ -58,8 +59,9 @@ def settle(services: Services, progress: Progress, ended: Ended, now: datetime) 
 
 
 def _owed(progress: Progress, ended: Ended) -> Sequence[Delivery]:
-    """The mails owed; who writes with the null sender is not answered, whatever came (RFC 5321 §4.5.5, R-LOOP)."""
-    if progress.message.mail_from:
+    """The mails owed; the null sender and a program that answers us get no answer (RFC 5321 §4.5.5, R-LOOP)."""
+    replied = progress.opened is not None and is_reply(progress.opened.outer)
+    if progress.message.mail_from and not replied:
         return ended.deliveries
     return [one for one in ended.deliveries if one.kind not in ANSWERS]
 

@@ -51,13 +51,18 @@ def open_stage(services: Services, progress: Progress) -> Ended | None:
     closed = services.unopenable.closed_until(message.mail_from, message.peer, progress.at)
     if closed is not None:  # R-ORACLE: neither opened nor answered before then
         return Ended.held(reason(TOO_MANY), retry_at=closed)
-    opened = services.open_mail(source)
+    opened = services.open_mail(source, keep_unsigned=message.mail_from == "")
     progress.stack.callback(opened.close)
     progress.opened = opened
     progress.evidence["opened"] = _opened_evidence(opened)
     if not opened.encrypted:
         progress.clear = True
         return _not_encrypted(services, progress, opened)
+    receipt = None if opened.unsigned is None else _receipt(services, opened, opened.unsigned)
+    if receipt is not None:
+        # RFC 8098 §3, RFC 3461 §6.1: a report has the null sender, and need not be signed. Whoever writes with it is
+        # answered in no case, so that this look inside tells nobody anything (R-ORACLE).
+        return _report(services, progress, receipt, authenticated=False)
     if opened.problem is not None:
         services.unopenable.note(message.mail_from, message.peer, progress.at)
         return _unbelieved(services, progress, reason(opened.problem.value, **_detail(opened)))
@@ -138,7 +143,7 @@ def _not_encrypted(services: Services, progress: Progress, opened: Opened) -> En
 
 
 def _receipt(services: Services, opened: Opened, content: Content) -> Report | None:
-    """The receipt or bounce that a signed mail in clear carries: it asks for nothing that would have to be sealed."""
+    """The receipt or bounce that is signed only, or sealed only: it asks for nothing that somebody must answer for."""
     report = reports.recognise(content.open(), content.size, limits=services.limits, mail_from=None)
     if report is None or report.from_address is not None:
         return report
@@ -161,7 +166,7 @@ def _unbelieved(services: Services, progress: Progress, why: Reason) -> Ended:
 
 def _mailbox_of(services: Services, progress: Progress) -> Account | None:
     opened = progress.opened
-    if opened is None or progress.message.mail_from == "":
+    if opened is None or progress.message.mail_from == "" or reports.is_automatic(opened.outer):
         return None
     try:
         address = single_from(opened.outer, services.limits).lower()
@@ -188,7 +193,7 @@ def _report(services: Services, progress: Progress, report: Report, *, authentic
         if authenticated and progress.sender is not None:
             address = progress.sender.account.mailbox
         done = decide_report(report, conn=conn, from_address=address, authenticated=authenticated)
-        progress.clear = not authenticated
+        progress.clear = not authenticated and (progress.opened is None or not progress.opened.encrypted)
         progress.evidence["report"] = {"kind": report.kind, "authenticated": done.authenticated}
         return ended_of(services, progress, done, conn)
 

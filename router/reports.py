@@ -49,11 +49,16 @@ def author_of(headers: Headers, limits: Limits) -> str | None:
         return None
 
 
+def is_reply(headers: Headers) -> bool:
+    """Whether these headers say that a program has answered a mail of ours (RFC 3834 §5)."""
+    submitted = (headers.get("Auto-Submitted") or "no").split(";")[0].strip().lower()
+    return submitted.startswith("auto-replied")
+
+
 def is_automatic(headers: Headers) -> bool:
     """Whether these headers say that nobody wrote this mail in answer (RFC 3834 §5); `auto-generated` does not."""
-    submitted = (headers.get("Auto-Submitted") or "no").split(";")[0].strip().lower()
     precedence = (headers.get("Precedence") or "").strip().lower()
-    return submitted.startswith("auto-replied") or precedence in {"auto_reply", "bulk", "junk", "list"}
+    return is_reply(headers) or precedence in {"auto_reply", "bulk", "junk", "list"}
 
 
 def read_report(file: BinaryIO, root: mime.Entity, headers: Headers) -> Report | None:

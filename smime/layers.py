@@ -65,6 +65,7 @@ class State:
     checked: int = 0  # signatures, in all layers
     last: str = ""  # what the innermost layer was
     content: Content | None = None
+    plain: Content | None = None  # what the innermost envelope held
     files: list[WorkFile] = field(default_factory=list)
 
     def make_file(self) -> WorkFile:
@@ -160,6 +161,7 @@ def _enveloped_layer(state: State, stream: berstream.BerStream, pieces: Pieces, 
     state.layers.append(opened.layer)
     if not opened.ours.encrypts:
         state.findings.append("R-USAGE")  # decryptable by arithmetic, but that key is not for this (R-USAGE)
+    state.plain = Content(opened.file, 0, opened.file.size, "")
     return Payload(opened.file.view(), 0, opened.file.size, opened.file)
 
 

@@ -26,17 +26,19 @@ def open_message(
     workdir: Path | None = None,
     allow_legacy: bool = False,
     post_quantum: bool = False,
+    keep_unsigned: bool = False,
 ) -> Opened:
     """Open a whole mail from a seekable file. Never raises on hostile input; OSError where the disk fails.
 
     `content` is set only when the innermost layer was signed and every signature is intact and valid (R-AUTH).
     `allow_legacy` reads archives: 3DES, RC2, RSA keys below 2048 bits, and what is under a SHA-1, DSA or otherwise weak
     signature; all this is weak, never more, and without the switch its content is kept back. `post_quantum` knows ML-KEM
-    and ML-DSA.
+    and ML-DSA. `keep_unsigned` keeps in `unsigned` what an envelope without a signature held: for a caller to whom it says
+    nothing but what a stranger may say, and who answers in no case (R-ORACLE).
     Close the result when its content is no longer needed.
     """
     state = _state(keys, limits, random_bytes, workdir, allow_legacy, post_quantum)
-    return _run(state, source, lambda size: walk(state, Payload(source, 0, size)))
+    return _run(state, source, lambda size: walk(state, Payload(source, 0, size)), keep_unsigned=keep_unsigned)
 
 
 def open_cms(
@@ -105,7 +107,7 @@ def _state(
     return State(ours, limits or Limits(), random_bytes, workdir, allow_legacy, post_quantum)
 
 
-def _run(state: State, source: BinaryIO, inside: Callable[[int], None]) -> Opened:
+def _run(state: State, source: BinaryIO, inside: Callable[[int], None], *, keep_unsigned: bool = False) -> Opened:
     problem, detail = None, None
     try:
         inside(_size(source, state.limits))
@@ -118,7 +120,7 @@ def _run(state: State, source: BinaryIO, inside: Callable[[int], None]) -> Opene
         problem, detail = Problem.MALFORMED, type(error).__name__
     if state.decrypted and problem in (Problem.MALFORMED, Problem.WEAK, Problem.NOT_FOR_US, Problem.NOT_ENABLED):
         problem = Problem.NOT_OPENED  # ASN.1 inside the plaintext: the same outcome as a wrong padding (R-ORACLE)
-    opened = _conclude(state, problem, detail)
+    opened = _conclude(state, problem, detail, keep_unsigned=keep_unsigned)
     _close(state, opened)
     return opened
 
@@ -131,9 +133,10 @@ def _size(source: BinaryIO, limits: Limits) -> int:
 
 
 def _close(state: State, opened: Opened | None) -> None:
-    kept = None if opened is None or opened.content is None else opened.content.file
+    contents = () if opened is None else (opened.content, opened.unsigned)
+    kept = [one.file for one in contents if one is not None]
     for file in state.files:
-        if file is not kept:
+        if not any(file is one for one in kept):
             file.close()
 
 
@@ -155,7 +158,7 @@ def _problem(error: SmimeError) -> tuple[Problem, str | None]:
             return Problem.MALFORMED, str(error)
 
 
-def _conclude(state: State, problem: Problem | None, detail: str | None) -> Opened:
+def _conclude(state: State, problem: Problem | None, detail: str | None, *, keep_unsigned: bool) -> Opened:
     # An encrypted payload that holds no signature is not signed, whatever was signed around it (R-ROOT, R-AUTH).
     is_signed = state.last == "signed" and bool(state.signers)
     good = is_signed and all(one.good for one in state.signers) and state.outer_signatures_good
@@ -170,12 +173,14 @@ def _conclude(state: State, problem: Problem | None, detail: str | None) -> Open
             problem, detail = Problem.WEAK, ", ".join(dict.fromkeys(state.weakness))
     intact = good and problem in (None, Problem.WEAK)
     content = state.content if intact else None
+    bare_envelope = state.last == "enveloped" and problem is Problem.NOT_SIGNED
     return Opened(
         outer=state.outer, layers=tuple(state.layers), encrypted=state.encrypted, decrypted=state.decrypted,
         signed=is_signed, intact=intact, signers=state.signers, certificates=state.certificates,
         findings=tuple(dict.fromkeys(state.findings)), problem=problem, detail=detail,
         content=content if problem is None or state.allow_legacy else None,
         covered=None if content is None else Covered(content.size, content.sha256),
+        unsigned=state.plain if keep_unsigned and bare_envelope else None,
     )  # fmt: skip
 
 

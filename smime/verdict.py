@@ -97,8 +97,10 @@ class Opened:
     detail: str | None = None  # for the operator: which limit, which rule, which algorithm
     content: Content | None = None
     covered: Covered | None = None  # of every intact content, also where a weak signature keeps it back
+    unsigned: Content | None = None  # decrypted, and nobody answers for it: only where it was asked for (R-AUTH)
 
     def close(self) -> None:
         """Forget the plaintext."""
-        if self.content is not None:
-            self.content.file.close()
+        for one in (self.content, self.unsigned):
+            if one is not None:
+                one.file.close()

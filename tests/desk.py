@@ -32,6 +32,7 @@ from dcc.smime.open import open_message
 DR_A, DR_B, DR_C = "oncologist", "gp", "no_mandate"
 ZIP, PDF = "application/zip", "application/pdf"
 File = tuple[str, str, bytes]
+AFTERWARDS = frozenset({"undelivered"})  # mails that tell what became of others
 
 
 @dataclass
@@ -141,7 +142,7 @@ class Desk:
         """What is owed for a message, by the key of the person."""
         keys = {one["mailbox"]: one["key"] for one in self.cast.told["people"]}
         with self.services.database.read() as conn:
-            found = [one for one in outbox.deliveries(conn) if one.message == message.id]
+            found = [one for one in outbox.deliveries(conn) if one.message == message.id and one.kind not in AFTERWARDS]
         ends = [one.mailbox for one in found if one.kind != "held"]  # who was told to wait is told the end too
         assert len(set(ends)) == len(ends), "one mail for each reader and deposit"
         found.sort(key=lambda one: one.kind != "held")
