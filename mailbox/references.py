@@ -8,6 +8,7 @@ from collections.abc import Callable
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 signs; no 0 O 1 I
 _VALUE = {sign: value for value, sign in enumerate(ALPHABET)}
 _PATTERN = re.compile(r"\bD-([2-9A-HJ-NP-Z]{4})-([2-9A-HJ-NP-Z]{4})\b")
+_BRACKETED = re.compile(r"\[\s*(D-[0-9A-Z]{4}-[0-9A-Z]{4})\s*\]")
 ADDRESS_SIGNS = "abcdefghjkmnpqrstuvwxyz023456789"  # 32 signs; no i l o 1
 PRIME = 31  # every weight has an inverse modulo a prime: a single wrong sign is seen
 
@@ -49,6 +50,15 @@ def find_references(text: str) -> tuple[str, ...]:
     """Every valid reference in a text, each once, in order."""
     found = (one[0] for one in _PATTERN.finditer(text.upper()))
     return tuple(dict.fromkeys(one for one in found if is_valid(one)))
+
+
+def has_mistyped(text: str) -> bool:
+    """Whether something in a text was meant as a reference and is none: in brackets, or in the signs of references."""
+    meant = (
+        *(one[1] for one in _BRACKETED.finditer(text.upper())),
+        *(one[0] for one in _PATTERN.finditer(text.upper())),
+    )
+    return any(not is_valid(one) for one in meant)
 
 
 def new_folder_address(random_bytes: Callable[[int], bytes], domain: str) -> str:

@@ -275,6 +275,7 @@ def _context(
         "already": code in ALREADY,
         "without_mandate": parameters.get("without_mandate"),
         "masked": parameters.get("masked"),
+        "misnamed": parameters.get("misnamed"),
         "message": delivery.message,
         "code": code,
         "code_shown": code if told is None or told.ans in {code, OTHER} else f"{code} ({told.ans})",

@@ -6,6 +6,7 @@ The order is that of facts/clinical.md §10; the archive's own checks come befor
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -58,7 +59,8 @@ def decide(
     found = _place(request, named, sender, conn, environment, assigned)
     if not isinstance(found, Located):
         return found
-    return _file(request, found, sender, conn, now, matrix or default_matrix())
+    filed = _file(request, found, sender, conn, now, matrix or default_matrix())
+    return replace(filed, misnamed=named.misnamed) if isinstance(filed, Filed) else filed
 
 
 def decide_report(report: Report, *, conn: Connection, from_address: str | None, authenticated: bool = False) -> Done:
@@ -85,6 +87,9 @@ def _place(
     place = locate(conn, patient, named, sender, account, environment)
     if isinstance(place, Located) and deposit.differs:
         return Held(reason("904", detail=",".join(deposit.differs)), account, place.folder.id)
+    if isinstance(place, Located) and named.misnamed == "unknown" and not named.folders:
+        # contract.md: what the mail names and the identity must agree (decision 0014)
+        return Held(reason("D2R-REF02"), account, place.folder.id)
     return place
 
 

@@ -72,6 +72,8 @@ def _agreeing(plain: PlainDeposit, folder: Folder, account: Account, named: Name
         raise LookupError("a folder without a patient")
     if local.status != QUALIFIED:
         return Held(reason("D2R-IDN01", status=local.status), account, folder.id)
+    if named.misnamed is not None:  # decision 0014: here the folder named is the only identity there is
+        return Held(reason("D2R-REF02" if named.misnamed == "unknown" else "D2R-REF03"), account, folder.id)
     if any(one != folder.reference for one in plain.references):
         # A subject that is not signed (RFC 9788) may have been changed on its way; the text, the notice it quotes too,
         # was not: two folders named are for a person

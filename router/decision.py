@@ -31,6 +31,7 @@ class Filed:
     masked: tuple[Document, ...] = ()  # known ones as they are from now on: the author hides them from more people
     reason: Reason | None = None  # D2R-DUP00 when nothing is new
     evidence: tuple[tuple[str, str], ...] = ()  # what each check rested on (I9)
+    misnamed: str | None = None  # a reference of the mail that named no folder, to be told: "unknown" | "mistyped"
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,8 @@ def _acknowledgement(
     unserved = _named_without_mandate(filed, conn, now)
     if unserved:  # facts §13: not served, and the depositor is told so (D2R-MAN01)
         parameters["without_mandate"] = str(unserved)
+    if filed.misnamed is not None:
+        parameters["misnamed"] = filed.misnamed
     hidden = sum(oids.MASQUE_PS in one.confidentiality for one in documents)
     if hidden:  # the depositor is not told of an announcement that nobody received
         parameters["masked"] = "all" if hidden == len(documents) else str(hidden)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.records import Account, Folder, Patient
-from dcc.mailbox.references import find_references
+from dcc.mailbox.references import find_references, has_mistyped
 from dcc.router.decision import Assignment, Held, Refused
 from dcc.router.identity import check_form, check_match
 from dcc.router.reasons import reason
@@ -25,6 +25,7 @@ class Named:
     folders: tuple[Folder, ...]
     networks: tuple[str, ...]
     by: str  # "address" | "reference" | "answer" | "identity"
+    misnamed: str | None = None  # a reference in the subject names no folder: "unknown", or "mistyped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def what_is_named(conn: Connection, recipients: Sequence[str], subject: str | No
     """
     found: dict[str, Folder] = {}
     networks: list[str] = []
-    by = "identity"
+    by, misnamed = "identity", "mistyped" if has_mistyped(subject or "") else None
     for address in recipients:
         folder = folders.folder(conn, address) if "@" in address else None
         if folder is not None:
@@ -60,7 +61,9 @@ def what_is_named(conn: Connection, recipients: Sequence[str], subject: str | No
         if folder is not None:
             found[folder.id] = folder
             by = by if by == "address" else "reference"
-    return Named(tuple(found.values()), tuple(networks), by)
+        else:
+            misnamed = "unknown"
+    return Named(tuple(found.values()), tuple(networks), by, misnamed)
 
 
 def answered(conn: Connection, named: Named, answers: Sequence[str], sender: Sender) -> Named:
@@ -78,7 +81,7 @@ def answered(conn: Connection, named: Named, answers: Sequence[str], sender: Sen
             continue
         folder = folders.folder(conn, sent.folder)
         if folder is not None:
-            return Named((folder,), named.networks, "answer")
+            return Named((folder,), named.networks, "answer", named.misnamed)
     return named
 
 

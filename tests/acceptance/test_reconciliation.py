@@ -13,6 +13,7 @@ from dcc.cards.verdict import Verdict
 from dcc.gateway.explain import FINDINGS, KINDS, STATES, VERDICTS, explained
 from dcc.mailbox import folders, people
 from dcc.mailbox.records import Account, AccountState, ConsentState, MessageState
+from dcc.mailbox.references import new_reference
 from desk import DR_A, DR_B, DR_C, PDF, Desk, end
 from terminal import Done, dcc
 
@@ -195,3 +196,33 @@ def test_every_state_and_verdict_has_a_word() -> None:
         "signer": None, "folder": None, "documents": [], "stages": [],
     }  # fmt: skip
     assert explained(bare)[0] == "Message x : en attente d'une personne."
+
+
+def test_unknown_reference_beside_a_document(desk: Desk, officer: str) -> None:
+    """Decision 0014: held with the folder of the identity beside it; a person files it where it belongs."""
+    unknown = new_reference(lambda size: bytes(range(size)))
+    gateway = desk.services.settings.gateway.address
+    message = desk.deposit(to=gateway, subject=f"Compte rendu [{unknown}]")
+    assert end(message) == ("held", "D2R-REF02")
+    assert message.folder == desk.folder().id
+    assert desk.documents() == []
+    assert desk.told(message) == ("held", "D2R-REF02")
+    assigned = run(desk, "held", "assign", message.id, "--folder", desk.folder().reference, "--operator", officer)
+    assert assigned.code == 0, assigned.err
+    desk.work(message)
+    assert end(desk.message(message.id)) == ("filed", None)
+
+
+def test_mistyped_reference_beside_a_document(desk: Desk) -> None:
+    """Decision 0014: filed by the exact identity; the acknowledgement says what was wrong and where it was filed."""
+    right = desk.folder().reference
+    mistyped = right[:-1] + ("2" if right[-1] != "2" else "3")
+    gateway = desk.services.settings.gateway.address
+    message = desk.deposit(to=gateway, subject=f"Compte rendu [{mistyped}]")
+    assert end(message) == ("filed", None)
+    _, words = desk.mail_to(DR_A, message)
+    text = next(part for part in words.walk() if part.get_content_type() == "text/plain")
+    said = " ".join(text.get_payload(decode=True).decode().split())  # type: ignore[union-attr]
+    assert "Une référence de dossier dans l'objet de votre mail est mal recopiée" in said
+    assert f"désigne le dossier {right}" in said
+    assert mistyped not in said

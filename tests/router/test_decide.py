@@ -11,6 +11,7 @@ import pytest
 from dcc.mailbox import documents as store
 from dcc.mailbox import folders, people
 from dcc.mailbox.records import AccountState, ConsentState, DocumentStatus, Folder
+from dcc.mailbox.references import new_reference
 from dcc.router.decision import Decision, Done, Filed, Held, Refused
 from dcc.router.request import Professional, Report
 
@@ -61,6 +62,33 @@ def test_two_references_in_the_subject_are_held(kit: Any) -> None:
     ):
         mail = kit.mail(("IHE_XDM.zip", "application/zip", kit.xdm()), headers=(("Subject", subject),))
         assert outcome(kit.decide(kit.read(mail), to=["passerelle@gateway.test"])) == expected
+
+
+def test_reference_that_names_no_folder(kit: Any) -> None:
+    """Decision 0014: an unknown reference is held beside the folder of the identity; a mistyped one is told of."""
+    with kit.database.read() as conn:
+        right = folders.folder(conn, "f0").reference
+    unknown = new_reference(lambda size: bytes(range(size)))
+    mistyped = right[:-1] + ("2" if right[-1] != "2" else "3")
+    gateway, address = "passerelle@gateway.test", kit.folder_address
+    for subject, to, expected, told in (
+        (f"Re: [{unknown}]", gateway, ("Held", "D2R-REF02"), None),
+        (unknown.lower(), gateway, ("Held", "D2R-REF02"), None),
+        (f"Re: [{mistyped}]", gateway, ("Filed", None), "mistyped"),
+        (f"{mistyped} {unknown}", gateway, ("Held", "D2R-REF02"), None),
+        ("Re: [D-0000-000I]", gateway, ("Filed", None), "mistyped"),
+        ("Dossier D-2024-0012", gateway, ("Filed", None), None),
+        (f"[{right}] et [{mistyped}]", gateway, ("Filed", None), "mistyped"),
+        (f"Re: [{unknown}]", address, ("Filed", None), "unknown"),
+        (f"Re: [{right}]", gateway, ("Filed", None), None),
+    ):
+        mail = kit.mail(("IHE_XDM.zip", "application/zip", kit.xdm()), headers=(("Subject", subject),))
+        decision = kit.decide(kit.read(mail), to=[to])
+        assert outcome(decision) == expected, subject
+        if isinstance(decision, Held):
+            assert decision.candidate == "f0"
+        else:
+            assert decision.misnamed == told, subject
 
 
 def test_folder_of_another_patient_is_held(kit: Any) -> None:

@@ -110,6 +110,16 @@ def test_mistyped_reference_is_told(kit: Any) -> None:
     assert code_of(kit.decide(sent(kit, f"RCP [{other}]"), to=GATEWAY)) == ("Held", "D2R-REF02")
 
 
+def test_reference_that_names_no_folder_beside_the_address(kit: Any) -> None:
+    """Decision 0014: the folder's address, and in the subject another reference, unknown or mistyped: for a person."""
+    unknown = new_reference(lambda size: bytes(range(size)))
+    right = reference(kit)
+    mistyped = right[:-1] + ("2" if right[-1] != "2" else "3")
+    assert code_of(kit.decide(sent(kit, f"RCP [{unknown}]"))) == ("Held", "D2R-REF02")
+    assert code_of(kit.decide(sent(kit, f"RCP [{mistyped}]"))) == ("Held", "D2R-REF03")
+    assert isinstance(kit.decide(sent(kit, "RCP D-2024-0012")), Filed)
+
+
 def test_signed_text_must_name_the_same_folder(kit: Any) -> None:
     """A subject is not always signed: a reference in the signed text, as in a quoted notice, must be the same."""
     quoted = f"RCP\r\n> Un document vient d'être classé dans le dossier {reference(kit)}, qui vous est ouvert."
@@ -317,7 +327,7 @@ def test_our_own_subjects_hold_no_keyword(kit: Any) -> None:
         folder = folders.folder(conn, "f0")
     context = {"folder": folder, "subject": "", "documents": [], "code": None, "already": False, "sealed": False}
     extra = dict.fromkeys(
-        ("why", "without_mandate", "masked", "message", "sentence", "sentence_en", "replaces", "depositor"), ""
+        ("why", "without_mandate", "masked", "misnamed", "message", "sentence", "sentence_en", "replaces", "depositor"), ""
     )
     network = type("N", (), {"name": "R", "support_phone": "0", "support_mail": "s@x"})()
     for kind in ("notice", "acknowledgement", "refusal", "held"):
