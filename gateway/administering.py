@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from dcc.gateway.services import Services
 from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.changerecords import about, action_of
-from dcc.mailbox.changes import Change, ChangeLost, apply
+from dcc.mailbox.changes import Change
+from dcc.mailbox.changewriting import ChangeLost, apply
 from dcc.mailbox.records import Account, AccountState, AuditRecord, Delivery, DeliveryState, Folder
 from dcc.mailbox.rows import new_id
 from dcc.router.carried import Secrets, seal_text

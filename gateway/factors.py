@@ -15,7 +15,8 @@ from dcc.cards.certificate import read_certificate
 from dcc.gateway.administering import Actor, NotPossible, carry_out, records
 from dcc.gateway.services import Services
 from dcc.mailbox import factors, people
-from dcc.mailbox.changes import Change, FactorConfirmed, FactorEnrolled, FactorRevoked, apply
+from dcc.mailbox.changes import Change, FactorConfirmed, FactorEnrolled, FactorRevoked
+from dcc.mailbox.changewriting import apply
 from dcc.mailbox.factors import PASSKEY, TOTP, Factor
 from dcc.mailbox.records import Account, AuditRecord
 from dcc.mailbox.rows import new_id

@@ -15,7 +15,8 @@ from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.gateway.undelivered import tell
 from dcc.mailbox import documents, messages, outbox
-from dcc.mailbox.changes import Change, ChangeLost, apply
+from dcc.mailbox.changes import Change
+from dcc.mailbox.changewriting import ChangeLost, apply
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState, DocumentStatus, MessageState, StageTiming
 from dcc.router.answer import ANSWERS
 from dcc.router.reports import is_reply

@@ -1,7 +1,7 @@
 """What people decide about accounts, folders and rights, as values; each is written in the transaction that records it.
 
-A change says what must be, and what it rests on: where that is no longer so when it is written, `ChangeLost` is raised
-and nothing is changed. What the audit says of each is in `changerecords`.
+A change says what must be, and what it rests on. `changewriting` writes it; what the audit says of each is in
+`changerecords`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, update
-
-from dcc.mailbox import capabilities, consentforms, delegations, factors, folders, people, tokens
 from dcc.mailbox.factors import Factor
 from dcc.mailbox.records import (
     Account,
@@ -25,11 +22,6 @@ from dcc.mailbox.records import (
     Patient,
     Token,
 )
-from dcc.mailbox.schema import accounts
-
-
-class ChangeLost(Exception):
-    """Somebody else was first: what the change rested on is not so any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,83 +226,3 @@ Change = (
     | TokenIssued
     | TokenUsed
 )
-
-
-def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0912  one line for each change
-    """Write one change. Raises ChangeLost where what it rests on is not so any more."""
-    match change:
-        case NetworkAdded(network):
-            people.add_network(conn, network)
-        case FormPublished(form):
-            consentforms.add(conn, form)
-        case AccountRequested(account):
-            people.add_account(conn, account)
-        case AccountMoved(account_id, before, after):
-            _move(conn, account_id, before, after, at)
-        case LanguageChosen(account_id, language):
-            people.set_language(conn, account_id, language)
-        case CardSeen(account_id, certificate):
-            people.set_card(conn, account_id, certificate)
-        case EncryptionCertificateSeen(account_id, certificate):
-            people.set_encryption_certificate(conn, account_id, certificate)
-        case CapabilitiesSeen(account_id, algorithms, signed_at):
-            capabilities.remember(conn, account_id, algorithms, signed_at)
-        case FolderOpened():
-            _open(conn, change, at)
-        case FolderClosed(folder_id):
-            _must(folders.close_folder(conn, folder_id, at=at))
-        case ConsentChanged():
-            folders.record_consent(
-                conn, change.folder, state=change.state, at=at, form_version=change.form_version,
-                collected_by=change.collected_by, proof=change.proof,
-            )  # fmt: skip
-        case MandateGranted(mandate):
-            folders.add_mandate(conn, mandate)
-        case MandateRevoked(mandate_id):
-            _must(folders.revoke_mandate(conn, mandate_id, at=at))
-        case DelegationGiven(delegation):
-            delegations.add(conn, delegation)
-        case DelegationRevoked(delegation_id):
-            _must(delegations.revoke(conn, delegation_id, at=at))
-        case Opposed(folder, account, type_code):
-            folders.add_opposition(conn, folder=folder, account=account, type_code=type_code, at=at)
-        case OppositionLifted(opposition):
-            _must(folders.remove_opposition(conn, opposition))
-        case FactorEnrolled(factor):
-            factors.add(conn, factor)
-        case FactorConfirmed(factor, counter):
-            _must(factors.confirm(conn, factor, counter=counter, at=at))
-        case FactorRevoked(factor_id, _, because):
-            _must(factors.revoke(conn, factor_id, because=because, at=at))
-        case TokenIssued(token):
-            tokens.add(conn, token)
-        case TokenUsed(token, message):
-            _must(tokens.use(conn, token, now=at, message=message))
-
-
-def _move(
-    conn: Connection, account_id: str, before: tuple[AccountState, ...], after: AccountState, at: datetime
-) -> None:
-    states = [state.value for state in before]
-    done = conn.execute(
-        update(accounts).where(accounts.c.id == account_id, accounts.c.state.in_(states)).values(state=after.value)
-    )
-    _must(done.rowcount == 1)
-    if after is not AccountState.VALIDATED:  # whoever comes back enrols anew, with the card
-        factors.revoke_all(conn, account_id, because=factors.SUSPENDED, at=at)
-
-
-def _open(conn: Connection, change: FolderOpened, at: datetime) -> None:
-    if change.patient is not None:
-        folders.add_patient(conn, change.patient)
-    folders.add_folder(conn, change.folder)
-    folders.record_consent(
-        conn, change.folder.id, state=ConsentState.GIVEN, at=at, form_version=change.form_version,
-        collected_by=change.collected_by, proof=change.proof,
-    )  # fmt: skip
-    folders.add_mandate(conn, change.mandate)
-
-
-def _must(done: bool) -> None:
-    if not done:
-        raise ChangeLost("somebody else was first")

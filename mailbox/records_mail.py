@@ -97,12 +97,12 @@ class AuditRecord:
 
     at: datetime
     tag: str
-    actor: str | None
-    certificate: str | None  # SHA-256 of the actor's certificate
-    message: str | None
-    mail_message_id: str | None
-    folder: str | None
-    document: str | None
-    decision: str | None
-    code: str | None
+    actor: str | None = None
+    certificate: str | None = None  # SHA-256 of the actor's certificate
+    message: str | None = None
+    mail_message_id: str | None = None
+    folder: str | None = None
+    document: str | None = None
+    decision: str | None = None
+    code: str | None = None
     detail: str = "{}"  # JSON without identity or clinical content

@@ -16,7 +16,8 @@ from dcc.gateway.factors import forget_overdue, prove_by_code
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 from dcc.mailbox import audit, factors, people
-from dcc.mailbox.changes import AccountMoved, apply
+from dcc.mailbox.changes import AccountMoved
+from dcc.mailbox.changewriting import apply
 from dcc.mailbox.records import AccountState, MessageState
 from dcc.mailbox.schema_factors import factors as table
 from dcc.router.factors import Proven

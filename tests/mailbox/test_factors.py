@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dcc.mailbox import factors, upkeep
-from dcc.mailbox.changes import AccountMoved, ChangeLost, FactorConfirmed, FactorEnrolled, FactorRevoked, apply
+from dcc.mailbox.changes import AccountMoved, FactorConfirmed, FactorEnrolled, FactorRevoked
+from dcc.mailbox.changewriting import ChangeLost, apply
 from dcc.mailbox.database import Database
 from dcc.mailbox.factors import PASSKEY, TOTP, Factor
 from dcc.mailbox.keyring import KeyRing
