@@ -21,7 +21,7 @@ HEAD = """# The S/MIME engine
 `smime/` opens and seals mail; it knows no network, no database and no person. `smime/open.py` takes octets and answers with a
 frozen `Opened`: one layer after the other from the outside in, and for each question its own answer (encrypted, decrypted,
 signed, intact), never one flag. Whether a certificate is trusted is asked of `cards/`, whether its holder may do something of
-`router/`. Nothing that a mail contains makes it raise.
+`router/`. Nothing that a mail contains makes it raise. The rules that it reads by: [rules.md](rules.md).
 
 The tables on this page are written by `docs/make_smime.py` from `smime/algorithms.py` and `smime/seal.py`; a test compares
 them.
