@@ -33,7 +33,8 @@ from dcc.router.reasons import Reason, reason
 from dcc.router.request import Envelope
 from dcc.router.situation import basis_of, opposed_to, situation_of
 
-CONTENT_KINDS = frozenset({"report", "notice"})
+CHANGE = "change"  # a document that a reader was sent is deleted, or replaced (router/changed.py)
+CONTENT_KINDS = frozenset({"report", "notice", CHANGE})
 
 
 class CardJudge(Protocol):
@@ -247,7 +248,8 @@ def still_allowed(
     """Whether a delivery may still be sent: every right again, at the time of sending (I4). None: yes.
 
     A reason's outcome says what to do: "withheld" do not send, "notice" send the notice instead of the
-    report, "deferred" could not be found out, try later (I10). Answers to a depositor are always allowed.
+    report, or nothing that must be sealed, "deferred" could not be found out, try later (I10). Answers to a
+    depositor are always allowed.
     """
     if delivery.kind not in CONTENT_KINDS or delivery.account is None or delivery.folder is None:
         return None
@@ -256,9 +258,10 @@ def still_allowed(
     if account is None or folder is None:
         return reason("D2R-ACC04")
     found = store.documents(delivery.documents)
-    documents = [one for one in found if one.status is not DocumentStatus.DELETED]
+    # An older version that has waited must not arrive behind the newer one
+    documents = [one for one in found if one.status is DocumentStatus.CURRENT or delivery.kind == CHANGE]
     if not documents:
-        return reason("D2R-DEL01")
+        return reason("D2R-DEL01" if all(one.status is DocumentStatus.DELETED for one in found) else "D2R-OLD01")
     if any(_masked(one, account) for one in documents):
         return reason("D2R-MSK01")
     rules = _Rules.of(store, folder, now, matrix)
@@ -272,4 +275,4 @@ def still_allowed(
         return why
     if _card_state(account, judge) == "REVOCATION_UNKNOWN":
         return reason("D2R-CRL03")
-    return why if kind == "notice" and delivery.kind == "report" else None
+    return why if kind == "notice" and delivery.kind != "notice" else None

@@ -11,7 +11,8 @@ BLOCK = 1 << 20
 WINDOW = 1 << 15
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n"
 WHITE = b" \t\r\n"
-LEFT_OUT = "\ufdd0"  # a sign that no text has: it stands in a tree where letters were left out: whoever shows the text says so
+# A sign that no text has: it stands in a tree where letters were left out, and whoever shows the text says so
+LEFT_OUT = "\ufdd0"
 MARK = f"&#x{ord(LEFT_OUT):x};".encode()
 PROLOG = 1 << 17  # bytes within which the root element must begin
 WHOLE_LIMIT = 1 << 20  # above this, embedded base64 bodies are left out before a tree is built
