@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -62,14 +62,33 @@ def plan_deliveries(
     owed = [_acknowledgement(filed, documents, conn, message_id, now, new_id())]
     if not documents:
         return owed
-    rules = _Rules.of(Snapshot(conn), filed.folder, now, matrix)
-    for account in folders.readers(conn, filed.folder, now):
-        if account.id == filed.depositor.id:
-            continue  # told by the acknowledgement: one mail a reader and deposit
+    owed += reader_mails(
+        documents, filed.folder, conn=conn, message_id=message_id, now=now, new_id=new_id, judge=judge, matrix=matrix,
+        but={filed.depositor.id},  # told by the acknowledgement: one mail a reader and deposit
+    )  # fmt: skip
+    return owed
+
+
+def reader_mails(
+    documents: Sequence[Document],
+    folder: Folder,
+    *,
+    conn: Connection,
+    message_id: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    judge: CardJudge,
+    matrix: Matrix | None,
+    but: Collection[str],
+) -> Iterator[Delivery]:
+    """A mail for every reader of the folder, `but` these accounts: report, notice, or withheld with its reason."""
+    rules = _Rules.of(Snapshot(conn), folder, now, matrix)
+    for account in folders.readers(conn, folder, now):
+        if account.id in but:
+            continue
         one = _for_reader(account, documents, rules, message_id, new_id, judge)
         if one is not None:
-            owed.append(one)
-    return owed
+            yield one
 
 
 @dataclass(frozen=True, slots=True)
