@@ -134,7 +134,7 @@ Two that differ: D2R-HLM02. T02 and R01 carry a content; without an order they f
 """
 TAIL = """
 MASQUE_PS with DESTMSSANTEPS, and INVISIBLE_PATIENT with DESTMSSANTEPAT, are refused (D2R-HLM01). A document that is filed already and
-comes again with more masks from its author is masked (D2R-MSK03), also for mails that still wait; one that would be unmasked is held
+comes again with more masks from its author is masked (D2R-MSK03), also for mails that still wait; one that would be unmasked is held until a person lifts the mask (`dcc document unmask`)
 (D2R-MSK02).
 
 A deletion names its document by TXA-13, by what the enclosed CDA replaces, by that CDA's own id, or by TXA-12, in this order. Its

@@ -27,11 +27,11 @@ from dcc.gateway.sealers import Finish, Job, Sealers
 from dcc.gateway.services import Services
 from dcc.gateway.writing import profile_for
 from dcc.mailbox import outbox
-from dcc.mailbox.records import Delivery
+from dcc.mailbox.records import Delivery, DocumentStatus
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.compose import Composed, Composer, Composing, NothingToSay
 from dcc.router.composeparts import EncodedDeposits
-from dcc.router.distribute import CardJudge, partner_mailbox, still_allowed
+from dcc.router.distribute import CHANGE, CardJudge, partner_mailbox, still_allowed
 from dcc.router.reasons import Reason
 from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile
@@ -149,13 +149,13 @@ class Announcer:
             why = still_allowed(delivery, store=composing.store, now=now, judge=judge, matrix=self._services.matrix)
             if why is not None and why.outcome != "notice":
                 return _Plan(why)
-            kind = delivery.kind if why is None else "notice"
-            path = self._sealed_before(delivery, kind)
+            kind = "notice" if why is not None and delivery.kind != CHANGE else delivery.kind
+            path = self._sealed_before(delivery, composing.store) if why is None else None
             if path is not None:
                 return _Plan(why, path)
             composed = composing.compose(
                 delivery, kind=kind, why=None if why is None else why.code,
-                encrypt=_may_encrypt(delivery, kind, composing.store, judge),
+                encrypt=why is None and _may_encrypt(delivery, kind, composing.store, judge),
                 now=now.replace(microsecond=0),  # Date and signingTime are one reading of the clock
             )  # fmt: skip
         except UNMADE as error:
@@ -202,9 +202,13 @@ class Announcer:
             self._outcomes.withhold(delivery, plan.why, self._clock())
         return None
 
-    def _sealed_before(self, delivery: Delivery, kind: str) -> Path | None:
-        """A mail sealed before a crash is sent as it is, if it still may be."""
-        if delivery.sealed_file is None or kind != delivery.kind:
+    def _sealed_before(self, delivery: Delivery, store: Snapshot) -> Path | None:
+        """A mail sealed before a crash is sent as it is, if it still may be: with a document that is gone, it is not."""
+        if delivery.sealed_file is None:
+            return None
+        if delivery.kind == "report" and not all(
+            one.status is DocumentStatus.CURRENT for one in store.documents(delivery.documents)
+        ):
             return None
         path = self._services.outbox_directory / delivery.sealed_file
         return path if path.exists() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -10,10 +11,12 @@ from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.mailbox.records import Account, Delivery, DeliveryState, Document, DocumentStatus, MessageState
 from dcc.mailbox.rows import new_id
+from dcc.mailbox.snapshot import Snapshot
 from dcc.router.answer import plan_answer
 from dcc.router.carried import Carried, OwedMail
+from dcc.router.changed import DELETED, REPLACED, plan_changed
 from dcc.router.decision import Decision, Deferred, Done, Filed, Held, Refused
-from dcc.router.distribute import plan_deliveries
+from dcc.router.distribute import plan_deliveries, still_allowed
 from dcc.router.filing import documents_of
 from dcc.router.reasons import Reason
 
@@ -30,7 +33,7 @@ def ended_of(services: Services, progress: Progress, decision: Decision | Carrie
             if decision.delivery is not None and decision.receipt is not None:
                 receipt = (decision.delivery, DeliveryState(decision.receipt))
             if decision.deleted is not None:
-                return _deleted(progress, decision, decision.deleted)
+                return _deleted(services, progress, decision, decision.deleted, conn)
             return Ended(MessageState.DONE, decision.reason, receipt=receipt)
         case Held():
             progress.evidence["decision"] = dict(decision.evidence)
@@ -62,6 +65,9 @@ def _filed(services: Services, progress: Progress, filed: Filed, conn: Connectio
         filed, documents, conn=conn, message_id=message.id, now=progress.at, new_id=new_id,
         judge=services.judge_stored(lambda: progress.at), matrix=services.matrix,
     )  # fmt: skip
+    old = [one.supersedes for one in filed.new if one.supersedes is not None]
+    reached = [one.account for one in deliveries if one.account is not None and one.state is DeliveryState.QUEUED]
+    deliveries += _changed(services, progress, conn, old, REPLACED, reached)
     return Ended(
         MessageState.FILED, filed.reason, folder=filed.folder.id,
         documents=tuple(one.id for one in (*filed.known, *documents)), new_documents=documents, masked=filed.masked,
@@ -89,14 +95,31 @@ def _owed(progress: Progress, carried: Carried, mail: OwedMail) -> Delivery:
     )  # fmt: skip
 
 
-def _deleted(progress: Progress, done: Done, document: Document) -> Ended:
+def _deleted(services: Services, progress: Progress, done: Done, document: Document, conn: Connection) -> Ended:
     """The document is marked with the end of the message; a second request finds it marked already."""
     progress.evidence["decision"] = dict(done.evidence)
     current = document.status is DocumentStatus.CURRENT
+    asked = () if done.account is None else (done.account.id,)
+    told = _changed(services, progress, conn, [document] if current else [], DELETED, asked)
     return Ended(
         MessageState.DONE, done.reason, folder=document.folder, documents=(document.id,),
         deleted=document.id if current else None,
-        deliveries=_answer(progress, done.reason, done.account, document.folder, (document.id,)),
+        deliveries=(*_answer(progress, done.reason, done.account, document.folder, (document.id,)), *told),
+    )  # fmt: skip
+
+
+def _changed(
+    services: Services, progress: Progress, conn: Connection, old: Sequence[Document], code: str, told: Sequence[str]
+) -> list[Delivery]:
+    """The mails to readers of documents that are not current any more, whose right still stands (I4)."""
+    judge = services.judge_stored(lambda: progress.at)
+
+    def allowed(mail: Delivery) -> bool:
+        why = still_allowed(mail, store=Snapshot(conn), now=progress.at, judge=judge, matrix=services.matrix)
+        return why is None or why.outcome != "withheld"
+
+    return plan_changed(
+        conn, old, code, told=told, message_id=progress.message.id, now=progress.at, new_id=new_id, allowed=allowed
     )  # fmt: skip
 
 

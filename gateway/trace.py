@@ -33,6 +33,8 @@ SENTENCES: Mapping[str, str] = {
     "delivery:uncertain": "a peut-être reçu",
     "document:read": "a consulté",
     "document:deleted": "a supprimé",
+    "document:masked": "a masqué",
+    "document:unmasked": "a démasqué",
     "folder:opened": "a ouvert le dossier",
     "folder:closed": "a clos le dossier",
     "consent:given": "a enregistré le consentement",

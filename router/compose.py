@@ -185,7 +185,7 @@ class Composing:
         message_id: str,
         now: datetime,
     ) -> Composed:
-        found = [one for one in found if one.status is not DocumentStatus.DELETED]
+        found = [one for one in found if one.status is DocumentStatus.CURRENT]
         if folder is None or not found:
             raise NothingToSay("no folder or documents")
         patient = self.store.patient(folder.patient)

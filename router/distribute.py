@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,7 +33,8 @@ from dcc.router.reasons import Reason, reason
 from dcc.router.request import Envelope
 from dcc.router.situation import basis_of, opposed_to, situation_of
 
-CONTENT_KINDS = frozenset({"report", "notice"})
+CHANGE = "change"  # a document that a reader was sent is deleted, or replaced (router/changed.py)
+CONTENT_KINDS = frozenset({"report", "notice", CHANGE})
 
 
 class CardJudge(Protocol):
@@ -61,14 +62,33 @@ def plan_deliveries(
     owed = [_acknowledgement(filed, documents, conn, message_id, now, new_id())]
     if not documents:
         return owed
-    rules = _Rules.of(Snapshot(conn), filed.folder, now, matrix)
-    for account in folders.readers(conn, filed.folder, now):
-        if account.id == filed.depositor.id:
-            continue  # told by the acknowledgement: one mail a reader and deposit
+    owed += reader_mails(
+        documents, filed.folder, conn=conn, message_id=message_id, now=now, new_id=new_id, judge=judge, matrix=matrix,
+        but={filed.depositor.id},  # told by the acknowledgement: one mail a reader and deposit
+    )  # fmt: skip
+    return owed
+
+
+def reader_mails(
+    documents: Sequence[Document],
+    folder: Folder,
+    *,
+    conn: Connection,
+    message_id: str,
+    now: datetime,
+    new_id: Callable[[], str],
+    judge: CardJudge,
+    matrix: Matrix | None,
+    but: Collection[str],
+) -> Iterator[Delivery]:
+    """A mail for every reader of the folder, `but` these accounts: report, notice, or withheld with its reason."""
+    rules = _Rules.of(Snapshot(conn), folder, now, matrix)
+    for account in folders.readers(conn, folder, now):
+        if account.id in but:
+            continue
         one = _for_reader(account, documents, rules, message_id, new_id, judge)
         if one is not None:
-            owed.append(one)
-    return owed
+            yield one
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +267,8 @@ def still_allowed(
     """Whether a delivery may still be sent: every right again, at the time of sending (I4). None: yes.
 
     A reason's outcome says what to do: "withheld" do not send, "notice" send the notice instead of the
-    report, "deferred" could not be found out, try later (I10). Answers to a depositor are always allowed.
+    report, or nothing that must be sealed, "deferred" could not be found out, try later (I10). Answers to a
+    depositor are always allowed.
     """
     if delivery.kind not in CONTENT_KINDS or delivery.account is None or delivery.folder is None:
         return None
@@ -256,9 +277,10 @@ def still_allowed(
     if account is None or folder is None:
         return reason("D2R-ACC04")
     found = store.documents(delivery.documents)
-    documents = [one for one in found if one.status is not DocumentStatus.DELETED]
+    # An older version that has waited must not arrive behind the newer one
+    documents = [one for one in found if one.status is DocumentStatus.CURRENT or delivery.kind == CHANGE]
     if not documents:
-        return reason("D2R-DEL01")
+        return reason("D2R-DEL01" if all(one.status is DocumentStatus.DELETED for one in found) else "D2R-OLD01")
     if any(_masked(one, account) for one in documents):
         return reason("D2R-MSK01")
     rules = _Rules.of(store, folder, now, matrix)
@@ -272,4 +294,4 @@ def still_allowed(
         return why
     if _card_state(account, judge) == "REVOCATION_UNKNOWN":
         return reason("D2R-CRL03")
-    return why if kind == "notice" and delivery.kind == "report" else None
+    return why if kind == "notice" and delivery.kind != "notice" else None

@@ -10,6 +10,7 @@ from lxml import etree
 
 from dcc.router import oids
 from dcc.router.blocks import Block, Cell, Heading, Listing, Paragraph, Table
+from dcc.router.xml import LEFT_OUT
 
 H = f"{{{oids.HL7}}}"
 CHARACTERS = 150_000  # of one document that are shown
@@ -17,6 +18,7 @@ CELLS = 6_000  # of all its tables
 SPAN = 60  # columns or rows that one cell may cover
 COLUMNS = 60
 MORE = "La suite est trop longue pour être affichée ici : elle se trouve dans le document joint."
+OMITTED = " [… un passage est trop long pour être affiché ici : il se trouve dans le document joint …] "
 _BLOCK_TAGS = frozenset({"paragraph", "table", "list"})
 _SPACES = re.compile(r"[ \t\r\n\f\v]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -64,8 +66,8 @@ def body_blocks(body: etree._Element) -> tuple[Block, ...]:
 
 
 def clean(text: str) -> str:
-    """Without control characters and signs that reverse the direction of reading (R-NAME)."""
-    return _CONTROL.sub("", text)
+    """Without control characters and signs that reverse the direction of reading (R-NAME); what is missing is said."""
+    return _CONTROL.sub("", text).replace(LEFT_OUT, OMITTED)
 
 
 def _section(section: etree._Element, level: int, shown: Shown) -> None:

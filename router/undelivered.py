@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from dcc.mailbox import documents, messages, people
 from dcc.mailbox.records import Account, Delivery, DeliveryState
 from dcc.router.answer import ANSWERS, NEUTRAL
+from dcc.router.distribute import CONTENT_KINDS
 
 KIND = "undelivered"
-TO_READERS = frozenset({"report", "notice"})
 READER_MISSED = "D2R-DLV01"
 ANSWER_MISSED = "D2R-DLV02"
 
@@ -31,7 +31,7 @@ def plan_undelivered(
     message = messages.get(conn, delivery.message)
     if message is None or not message.mail_from:
         return None
-    if delivery.kind in TO_READERS:
+    if delivery.kind in CONTENT_KINDS:
         code, account = READER_MISSED, _depositor(conn, delivery)
     elif delivery.kind in ANSWERS and delivery.reason != NEUTRAL and delivery.account is not None:
         code, account = ANSWER_MISSED, people.get_account(conn, delivery.account)

@@ -10,6 +10,10 @@ from lxml import etree
 BLOCK = 1 << 20
 WINDOW = 1 << 15
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/= \t\r\n"
+WHITE = b" \t\r\n"
+# A sign that no text has: it stands in a tree where letters were left out, and whoever shows the text says so
+LEFT_OUT = "\ufdd0"
+MARK = f"&#x{ord(LEFT_OUT):x};".encode()
 PROLOG = 1 << 17  # bytes within which the root element must begin
 WHOLE_LIMIT = 1 << 20  # above this, embedded base64 bodies are left out before a tree is built
 TREE_LIMIT = 16 << 20  # bytes of XML that may become a tree
@@ -35,7 +39,7 @@ def malformed(detail: str = "xml") -> XmlRefusedError:
 
 
 def parse_xml(source: BinaryIO, size: int) -> etree._Element:
-    """The root element of a document of `size` bytes; base64 bodies of a large one come out empty.
+    """The root element of a document of `size` bytes; base64 bodies of a large one come out as one `LEFT_OUT`.
 
     Raises XmlRefusedError.
     """
@@ -87,16 +91,22 @@ def _without_bodies(source: BinaryIO, size: int) -> bytes:
     """The document without the inside of its base64 bodies, in constant memory but for the rest.
 
     Only whole windows of base64 signs and white space are left out: none of them is markup, so leaving them
-    out changes no structure, wherever they stand. What is left decides whether the document is well-formed.
+    out changes no structure, wherever they stand. What is left decides whether the document is well-formed. A long text
+    without any punctuation looks the same, so that a mark stays where letters were.
     """
     kept: list[bytes] = []
     left = total = 0
+    marked = False
     while left < size and (block := source.read(min(BLOCK, size - left))):
         left += len(block)
         for start in range(0, len(block), WINDOW):
             window = block[start : start + WINDOW]
             if len(window) == WINDOW and b"<" not in window and not window.translate(None, BASE64):
+                if not marked and window.strip(WHITE):
+                    kept.append(MARK)
+                    marked = True
                 continue
+            marked = False
             kept.append(window)
             total += len(window)
         if total > TREE_LIMIT:

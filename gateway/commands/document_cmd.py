@@ -1,10 +1,12 @@
-"""`dcc document get`: the octets of one part of a document, under a named operator and audited."""
+"""`dcc document get|mask|unmask`: the parts of a document, and its masks, under a named operator and audited."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+from collections.abc import Callable, Collection
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -14,6 +16,7 @@ from dcc.gateway.commands import common
 from dcc.gateway.commands.common import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
+    from dcc.gateway.masking import Masked
     from dcc.gateway.services import Services
     from dcc.mailbox.records import Document
 
@@ -22,7 +25,77 @@ def register(app: typer.Typer) -> None:
     """Add the group to the application."""
     group = typer.Typer(no_args_is_help=True, help="Les documents classés.")
     group.command("get")(get)
+    group.command("mask")(mask)
+    group.command("unmask")(unmask)
     app.add_typer(group, name="document")
+
+
+DocumentArgument = Annotated[str, typer.Argument(help="L'identifiant du document.")]
+OperatorOption = Annotated[str, typer.Option(envvar="USER", help="Qui décide : inscrit dans la trace.")]
+FromOption = Annotated[
+    list[str] | None,
+    typer.Option("--from", metavar="QUI", help="professionals (par défaut), patient ou representatives ; répétable."),
+]
+
+
+def mask(
+    document_id: DocumentArgument,
+    config: ConfigOption,
+    hidden_from: FromOption = None,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Masque un document : rien n'en part plus. Exemple : dcc document mask ID -c dcc.toml --from professionals"""
+    from dcc.gateway.masking import mask as put_on
+
+    _change(document_id, config, hidden_from, operator, json_output, put_on)
+
+
+def unmask(
+    document_id: DocumentArgument,
+    config: ConfigOption,
+    hidden_from: FromOption = None,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Démasque un document, envoyé à qui ne l'avait pas reçu. Exemple : dcc document unmask ID -c dcc.toml"""
+    from dcc.gateway.masking import unmask as lift
+
+    _change(document_id, config, hidden_from, operator, json_output, lift)
+
+
+def _change(
+    document_id: str,
+    config: Path,
+    hidden_from: list[str] | None,
+    operator: str,
+    json_output: bool,
+    action: Callable[[Services, str, Collection[str], str, datetime], Masked],
+) -> None:
+    from dcc.gateway.masking import NotMasked
+    from dcc.gateway.services import open_services
+    from dcc.router import oids
+
+    codes = {
+        "professionals": oids.MASQUE_PS, "patient": oids.INVISIBLE_PATIENT,
+        "representatives": oids.INVISIBLE_REPRESENTANTS_LEGAUX,
+    }  # fmt: skip
+    wanted = hidden_from or ["professionals"]
+    if not operator:
+        common.stop("dites qui décide : --operator NOM", common.EXIT_USAGE)
+    if not set(wanted) <= set(codes):
+        common.stop("--from attend professionals, patient ou representatives", common.EXIT_USAGE)
+    settings = common.settings_of(config)
+    with open_services(settings) as services:
+        try:
+            done = action(services, document_id, {codes[one] for one in wanted}, operator, common.now_utc())
+        except NotMasked as error:
+            common.stop(str(error))
+    masks = [one for one in done.document.confidentiality if one in oids.MASK_CODES]
+    if json_output:
+        common.print_json({"id": document_id, "masks": masks, "sent_to": done.sent_to})
+        return
+    typer.echo(f"{document_id} : {', '.join(masks) or 'sans masque'} ; envoyé à {done.sent_to} lecteur(s)")
 
 
 def get(

@@ -290,3 +290,34 @@ def test_every_sample_is_shown(shared: Path) -> None:
                 seen += 1
         assert len(reading_pdf(reading, MADE)) > 10_000
     assert seen > 500
+
+
+def test_passage_without_punctuation_is_never_lost_in_silence(kit: Any) -> None:
+    """A CDA of more than a mebibyte in which tens of kilobytes are plain letters: what is not shown is said, in place."""
+    letters = "un mot apres un autre " * 6_000
+    picture = "<observationMedia><value representation='B64'>" + "QUJD" * 300_000 + "</value></observationMedia>"
+    found = narrative(
+        kit, f"<paragraph>Avant {letters} apres.</paragraph><paragraph>Fin, accentuée.</paragraph>{picture}"
+    )
+    (heading, first, second, *_) = found.blocks
+    assert isinstance(first, Paragraph)
+    assert first.text.startswith("Avant un mot")
+    assert first.text.count("[… un passage est trop long pour être affiché ici") == 1
+    assert first.text.endswith("apres.")
+    assert second == Paragraph("Fin, accentuée.")
+    for shown in (found.text, reading_page(found)):
+        assert "il se trouve dans le document joint" in shown
+    assert isinstance(heading, Heading)
+    short = narrative(kit, f"<paragraph>Avant {letters} apres.</paragraph>")
+    assert "un passage" not in short.text
+    assert len(words(short.text)) > 30_000
+
+
+def test_blanks_that_are_left_out_say_nothing(kit: Any) -> None:
+    """White space of any length, also outside the root and within tags, is not a passage, and harms nothing."""
+    cda = kit.cda().replace(
+        b"<text><paragraph>Texte", b"<text " + b" " * 200_000 + b"><paragraph>Texte" + b" " * 200_000
+    )
+    cda = cda.rstrip() + b"\n" * 1_500_000
+    found = read_document(io.BytesIO(cda), len(cda))
+    assert found.blocks[-1] == Paragraph("Texte")
