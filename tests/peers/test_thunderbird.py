@@ -154,7 +154,7 @@ def report(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[s
     sealed = [one.read_bytes() for one in (desk.cast.directory / "sink" / desk.mailbox / "new").iterdir()]
     assert len(sealed) == 1
     assert desk.thunderbird.knows(GATEWAY) == []
-    found = desk.thunderbird.read(desk.deliver(sealed)[0], "Ce message a été scellé pour vous seul")
+    found = desk.thunderbird.read(desk.deliver(sealed)[0], "IHE_XDM.zip s'intègre dans votre logiciel")
     picture = tmp_path_factory.mktemp("screen") / "read.png"
     desk.thunderbird.screenshot(picture)
     return [found.signed, found.encrypted, found.text], picture
@@ -164,7 +164,7 @@ def test_a_sealed_report_shows_both_marks(report: tuple[list[str], Path]) -> Non
     """What the gateway sealed is shown as signed and as encrypted, with its text; the screen is not blank."""
     (signed, encrypted, text), picture = report
     assert (signed, encrypted) == (SIGNED, ENCRYPTED)
-    assert "Un nouveau document vous est adressé" in text
+    assert "Un nouveau document dans le dossier" in text
     assert picture.stat().st_size > 20_000
 
 
