@@ -90,12 +90,13 @@ async def start(services: Services, roles: frozenset[str], stack: AsyncExitStack
     stack.callback(alive.leave)
     housekeeper = Housekeeper(services, metrics, roles, alive, utc_now)
     await asyncio.to_thread(housekeeper.take_over)  # before the workers look for work
+    finish: Callable[[], None] | None = None
     if "relay" in roles:
         announcer = Announcer(services, relay_of(settings), utc_now, metrics)
         stack.push_async_callback(_stop_group, alive, WorkerGroup(
             "relay", announcer.run_once, services.wake_relay, settings.relay.connections, announcer.close
         ).start())  # fmt: skip
-        stack.callback(announcer.finish)  # called first
+        finish = announcer.finish
     if "worker" in roles:
         pipeline = Pipeline(services, utc_now)
         stack.push_async_callback(_stop_group, alive, WorkerGroup(
@@ -122,6 +123,8 @@ async def start(services: Services, roles: frozenset[str], stack: AsyncExitStack
         except OSError as error:
             raise CannotListen("smtp", settings.smtp.host, settings.smtp.port) from error
         stack.push_async_callback(door.stop, STEP_SECONDS)
+    if finish is not None:
+        stack.callback(finish)  # called first: no further mail is begun while the door and the workers end
     return told
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -51,16 +53,16 @@ service anvil {{
 class Dovecot:
     """IMAP on 127.0.0.1 for any mailbox, the password always the same; mail is dropped in as files."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self.port = folder, port
+    def __init__(self, port: int) -> None:
+        # Its processes are not root. Below pytest's folder they lose their mail whenever another run of pytest begins,
+        # which makes the folder its owner's alone again.
+        self.folder, self.port = Path(tempfile.mkdtemp(prefix="dcc-d", dir="/tmp")), port
+        folder = self.folder
         root = os.geteuid() == 0
         # As root the mail's owner must not be root; without root everything is one's own
         owner = pwd.getpwnam("mail") if root else pwd.getpwuid(os.geteuid())
         self._uid, self._gid = owner.pw_uid, owner.pw_gid
-        folder.mkdir(parents=True, exist_ok=True)
-        for one in (folder, *folder.parents):
-            if root and one.stat().st_uid == 0 and one != Path("/"):
-                one.chmod(one.stat().st_mode | 0o011)
+        folder.chmod(0o711)
         (folder / "mail").mkdir(mode=0o755)
         self._own(folder / "mail")
         names = ("dovecot", "dovenull", "dovecot") if root else (owner.pw_name, owner.pw_name, str(owner.pw_gid))
@@ -73,7 +75,11 @@ class Dovecot:
         self._process = subprocess.Popen(
             [program, "-F", "-c", str(folder / "dovecot.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        self._wait()
+        try:
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
 
     def _own(self, path: Path) -> None:
         os.chown(path, self._uid, self._gid)
@@ -81,11 +87,10 @@ class Dovecot:
     def _wait(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-                return
-            except OSError:
-                time.sleep(0.05)
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+                if line.recv(64).startswith(b"* OK"):  # it is this program that listens, and it serves
+                    return
+            time.sleep(0.05)
         log = self.folder / "dovecot.log"
         raise ConnectionError(log.read_text() if log.exists() else "dovecot did not start")
 
@@ -109,3 +114,4 @@ class Dovecot:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from itertools import count
@@ -16,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from dcc.mailbox.database import Database
 from dcc.mailbox.migrate import head
 from dcc.mailbox.schema import metadata
+from postoffice import free_port
 
 _numbers = count(1)
 
@@ -39,9 +39,7 @@ class PostgresServer:
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")
             self._prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self._shared: str | None = None
         self._bin = _binaries()
         self._data = self._folder / "data"

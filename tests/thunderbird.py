@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thunderbird_scripts import CHOOSE, COMMON, LISTEN, READ, SEND, SIGN_IN, TYPE_THE_CODE
+from thunderbird_scripts import CHOOSE, COMMON, LISTEN, READ, SEND, SIGN_IN, TYPE_THE_CODE, WINDOWS
 
 START_SECONDS = 90.0
 STEP_SECONDS = 90.0
@@ -81,14 +81,6 @@ IDENTITY = {
 }
 
 
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 class ScriptFailed(Exception):
     """A script raised inside Thunderbird, or did not end in time."""
 
@@ -97,20 +89,19 @@ class NotSent(Exception):
     """Thunderbird refused to send: what it said to the person."""
 
 
-def bootstrap(port: int, script: str, argument: str, alive: subprocess.Popen[bytes]) -> None:
+def bootstrap(told: Path, script: str, argument: str, alive: subprocess.Popen[bytes]) -> None:
     """Run one script over Marionette (length-prefixed JSON over TCP), and leave.
 
-    Only to get in: Marionette gives a script up when a modal box opens, such as the one that asks for a card's code.
+    `told` is where Thunderbird writes the port that the system gave it: one that is chosen beforehand may be another's by
+    the time it listens, and then it quits. Only to get in: Marionette gives a script up when a modal box opens, such as the
+    one that asks for a card's code.
     """
     deadline = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            connection = socket.create_connection(("127.0.0.1", port), timeout=STEP_SECONDS)
-            break
-        except OSError:
-            if alive.poll() is not None or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    while not (port := told.read_text(encoding="ascii") if told.exists() else ""):
+        if alive.poll() is not None or time.monotonic() > deadline:
+            raise ConnectionError(f"Thunderbird did not open its remote control (exit code {alive.poll()})")
+        time.sleep(0.05)
+    connection = socket.create_connection(("127.0.0.1", int(port)), timeout=STEP_SECONDS)
     with connection, connection.makefile("rwb") as stream:
 
         def receive() -> Any:
@@ -176,9 +167,10 @@ class Thunderbird:
     def start(self) -> None:
         """Write the preferences, open a display, start, and take the remote control."""
         self.profile.mkdir(parents=True, exist_ok=True)
-        port = free_port()
+        told = self.profile / "MarionetteActivePort"
+        told.unlink(missing_ok=True)
         both = {f"mail.identity.{key}.{name}": value for key in ("id1", "id2") for name, value in IDENTITY.items()}
-        prefs = {**PREFS, **both, **self.prefs, "marionette.port": port}
+        prefs = {**PREFS, **both, **self.prefs, "marionette.port": 0}
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in prefs.items()]
         (self.profile / "user.js").write_text("".join(lines), encoding="utf-8")
         self._open_display()
@@ -196,7 +188,7 @@ class Thunderbird:
             )  # fmt: skip
         self._processes.append(process)
         (self.folder / "scripts").mkdir()
-        bootstrap(port, LISTEN, str(self.folder / "scripts"), process)
+        bootstrap(told, LISTEN, str(self.folder / "scripts"), process)
         self.run(TYPE_THE_CODE, self.code)
 
     def _open_display(self) -> None:
@@ -231,12 +223,27 @@ class Thunderbird:
         deadline = time.monotonic() + STEP_SECONDS
         while not base.with_suffix(".json").exists():
             if time.monotonic() > deadline or self._processes[-1].poll() is not None:
-                raise ScriptFailed(f"no outcome: {body[:200]}")
+                raise ScriptFailed(f"no outcome: {body[:200]}\n{self._state()}")
             time.sleep(0.01)
         told = json.loads(base.with_suffix(".json").read_text(encoding="utf-8"))
         if "error" in told:
-            raise ScriptFailed(told["error"])
+            raise ScriptFailed(f"{told['error']}\n{self._state()}")
         return told["value"]
+
+    def _state(self) -> str:
+        """What a failure is explained with: exit code, open windows and what their boxes say, the end of the log."""
+        lines = [f"exit code: {self._processes[-1].poll()}"]
+        base = self.folder / "scripts" / f"{self._scripts + 1}"
+        self._scripts += 1
+        base.with_suffix(".written").write_text(f"(async () => {{ {COMMON} {WINDOWS} }})()", encoding="utf-8")
+        base.with_suffix(".written").rename(base.with_suffix(".js"))
+        deadline = time.monotonic() + 5
+        while not base.with_suffix(".json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if base.with_suffix(".json").exists():
+            lines += json.loads(base.with_suffix(".json").read_text(encoding="utf-8")).get("value") or []
+        log = (self.folder / "thunderbird.log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join([*lines, *log.splitlines()[-20:]])
 
     def trust(self, roots: list[Path]) -> None:
         """The profile's certificates before it starts: trusted roots, and nothing else."""

@@ -40,22 +40,35 @@ const until = async (what, seconds = 50) => {
   }
 };
 const inbox = () => account.incomingServer.rootFolder.getFolderWithFlags(Ci.nsMsgFolderFlags.Inbox);
-const messages = () => { try { return [...inbox().messages]; } catch { return []; } };  // not there yet
+const unread = { why: "" };  // the inbox is not there yet, or its summary is being made
+const messages = () => { try { return [...inbox().messages]; } catch (e) { unread.why = String(e); return []; } };
 // Waits for what a request to the mail server does; its outcome is told to a listener
 const done = start => new Promise(r => start({
   QueryInterface: ChromeUtils.generateQI(["nsIUrlListener"]), OnStartRunningUrl() {}, OnStopRunningUrl: (_, status) => r(status),
 }));
+// A request that is told its listener within some time; a folder that is busy refuses, and then tells nobody
+const tried = async start => {
+  try {
+    return await Promise.race([done(start), new Promise(r => setTimeout(() => r("not told in time"), 5000))]);
+  } catch (e) { return String(e); }
+};
 // Asks for mail until these messages are in the inbox
 const arrived = async ids => {
-  for (const end = Date.now() + 50000; Date.now() < end;) {
+  const outcomes = [];
+  for (const end = Date.now() + 80000; Date.now() < end;) {
     const found = new Map(messages().map(m => [m.messageId, m]));
     if (ids.every(id => found.has(id))) return ids.map(id => found.get(id));
     const folder = inbox().QueryInterface(Ci.nsIMsgImapMailFolder);
-    await Promise.race([done(told => folder.updateFolderWithListener(null, told)), new Promise(r => setTimeout(r, 5000))]);
+    outcomes.push(await tried(told => folder.updateFolderWithListener(null, told)));
     await new Promise(r => setTimeout(r, 50));
   }
-  throw new Error("no such message: " + ids);
+  throw new Error("no such message: " + ids + "; asked: " + outcomes.slice(-5) + "; " + unread.why);
 };
+"""
+# What is open, for whoever has to understand a failure
+WINDOWS = """
+return [...Services.wm.getEnumerator(null)].map(
+  w => [w.document.readyState, w.location.href, w.document.getElementById("infoBody")?.textContent ?? ""].join(" "));
 """
 # Types the card's code whenever a window asks for it, as a person would; counts, and remembers what was asked
 TYPE_THE_CODE = """
@@ -79,8 +92,11 @@ await Services.logins.initializationPromise;
 await Services.logins.addLoginAsync(login);
 await until(() => windows().some(w => w.location.href.endsWith("messenger.xhtml")));
 // Once, before any mail: while folders are discovered an inbox may be emptied again under the window that reads from it
-await done(told => MailServices.imap.discoverAllFolders(account.incomingServer.rootFolder, told, null));
-await until(inbox);
+// It is repeated until it ends well: a server that has just started may refuse the first
+const outcome = { last: "not asked" };
+const discover = told => MailServices.imap.discoverAllFolders(account.incomingServer.rootFolder, told, null);
+const found = async () => (outcome.last = await tried(discover)) === 0 && inbox();
+await until(found).catch(e => { throw new Error(e + "; " + outcome.last); });
 """
 # What the header pane shows: the file of each mark that is visible, and the text of the body
 READ = """

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import smtplib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -220,6 +222,22 @@ def test_clear_original_left_by_a_crash(services: Services) -> None:
         assert kept.read() == octets
 
 
+@contextmanager
+def _in_data(door: str, sender: str, folder: str) -> Iterator[None]:
+    """A client that is in the middle of its mail."""
+    place, _, port = door.rpartition(":")
+    with smtplib.SMTP(place, int(port), timeout=SECONDS) as client:
+        client.ehlo()
+        client.mail(sender)
+        client.rcpt(folder)
+        assert client.docmd("DATA")[0] == 354
+        client.send("Subject: a\r\n")
+        try:
+            yield
+        finally:
+            client.close()
+
+
 class TestSigterm:
     """SIGTERM with a mail on its way to the next host."""
 
@@ -230,7 +248,7 @@ class TestSigterm:
             yield found
 
     def _begun(
-        self, instance: Path, host: ScriptedServer, nursery: Nursery, reply: str
+        self, instance: Path, host: ScriptedServer, nursery: Nursery, reply: str, *, busy_door: bool = False
     ) -> tuple[float, list[DeliveryState]]:
         config = instance / "dcc.toml"
         config.write_text(config.read_text().replace('kind = "sink"', f'kind = "smtp"\nport = {host.port}'))
@@ -238,13 +256,15 @@ class TestSigterm:
         cast = Cast.load(instance)
         mail = deposit(cast, Draft("coordinator", "main"), datetime.now(UTC))
         sender, folder = cast.person("coordinator")["mailbox"], cast.folder("main")["address"]
-        with nursery.serving(instance, DCC_RELAY__CONNECTIONS="1") as gateway:
+        with nursery.serving(instance, DCC_RELAY__CONNECTIONS="1") as gateway, ExitStack() as stack:
             submit(gateway.ready()["smtp"], mail, sender=sender, recipient=folder)
             assert host.asked.wait(SECONDS)
+            if busy_door:
+                stack.enter_context(_in_data(gateway.ready()["smtp"], sender, folder))
             begun = time.monotonic()
             gateway.send(signal.SIGTERM)
-            while (instance / "run" / "ready.json").exists() and time.monotonic() < begun + 1:
-                time.sleep(0.02)
+            while (instance / "run" / "ready.json").exists() and time.monotonic() < begun + SECONDS:
+                time.sleep(0.02)  # until then it may not have heard, and begin another mail
             host.go_on()
             assert gateway.ended(SECONDS)
             spent = time.monotonic() - begun
@@ -258,6 +278,12 @@ class TestSigterm:
         assert len(host.mails) == 1
         assert sorted(states) == sorted([DeliveryState.SENT, *[DeliveryState.QUEUED] * 6])
         assert host.verbs[-1] == "QUIT"
+
+    def test_no_mail_is_begun_while_the_door_ends(self, nursery: Nursery, instance: Path, host: ScriptedServer) -> None:
+        """A client in the middle of its mail holds the door up for seconds; the relay begins nothing in that time."""
+        spent, states = self._begun(instance, host, nursery, HELD, busy_door=True)
+        assert spent < 30
+        assert sorted(states) == sorted([DeliveryState.SENT, *[DeliveryState.QUEUED] * 6])
 
     def test_host_that_never_answers(self, nursery: Nursery, instance: Path, host: ScriptedServer) -> None:
         """A next host that says nothing does not keep the gateway: it ends in 30 seconds, and the mail is not lost."""

@@ -25,8 +25,9 @@ from dovecot import PASSWORD as MAILBOX_PASSWORD
 from dovecot import Dovecot
 from interop import Row, made_by_us, rows
 from peerprograms import key_file
+from postoffice import free_port
 from throwaway import ENCRYPT, PASSWORD, p12, root
-from thunderbird import STEP_SECONDS, Chosen, NotSent, Thunderbird, free_port
+from thunderbird import STEP_SECONDS, Chosen, NotSent, Thunderbird
 
 pytestmark = [pytest.mark.peer("thunderbird", "nss", "dovecot", "openssl"), pytest.mark.timeout(300)]
 
@@ -105,7 +106,7 @@ def desk(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk
     settings = initialise(instance, demo=True, now=datetime.now(UTC).replace(microsecond=0))
     cast = Cast.load(instance)
     database = Database(settings.database_url)
-    dovecot = Dovecot(folder / "dovecot", free_port())
+    dovecot = Dovecot(free_port())
     try:
         with serving(instance / "dcc.toml", log=folder / "journal.log") as ready:
             port = int(ready["smtp"].rpartition(":")[2])
