@@ -27,11 +27,11 @@ from dcc.gateway.sealers import Finish, Job, Sealers
 from dcc.gateway.services import Services
 from dcc.gateway.writing import profile_for
 from dcc.mailbox import outbox
-from dcc.mailbox.records import Delivery, DocumentStatus
+from dcc.mailbox.records import Delivery
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.compose import Composed, Composer, Composing, NothingToSay
 from dcc.router.composeparts import EncodedDeposits
-from dcc.router.distribute import CHANGE, CardJudge, partner_mailbox, still_allowed
+from dcc.router.distribute import CHANGE, CardJudge, partner_mailbox, sendable, still_allowed
 from dcc.router.reasons import Reason
 from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile
@@ -206,10 +206,11 @@ class Announcer:
         """A mail sealed before a crash is sent as it is, if it still may be: with a document that is gone, it is not."""
         if delivery.sealed_file is None:
             return None
-        if delivery.kind == "report" and not all(
-            one.status is DocumentStatus.CURRENT for one in store.documents(delivery.documents)
-        ):
-            return None
+        account = None if delivery.account is None else store.account(delivery.account)
+        if delivery.kind == "report" and account is not None:
+            found = store.documents(delivery.documents)
+            if len(sendable(found, account)) < len(delivery.documents):
+                return None
         path = self._services.outbox_directory / delivery.sealed_file
         return path if path.exists() else None
 

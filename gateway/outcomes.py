@@ -21,6 +21,7 @@ from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState
 from dcc.router.reasons import Reason
 
 LONGEST_DELAY = timedelta(hours=4)
+FEWEST_ATTEMPTS = 8  # nine hours of them with the default delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ class Outcomes:
         """Exponential delay with jitter, until the mail expires (RFC 5321 §4.5.4.1)."""
         relay = self._services.settings.relay
         now = self._clock()
-        if self._is_expired(delivery, now):
+        # One that a person sends again, or that a gateway at rest had kept, is old at once: it is tried some times first
+        if self._is_old(delivery, now) and delivery.attempts >= FEWEST_ATTEMPTS:
             with self._services.database.begin() as conn:
                 failed = outbox.mark_failed(conn, delivery.id, reason=code[:20], attempt=delivery.attempts)
                 if failed:
@@ -141,10 +143,10 @@ class Outcomes:
         delay = timedelta(seconds=self._services.settings.worker.revocation_retry_seconds)
         with self._services.database.begin() as conn:
             outbox.retry_later(conn, delivery.id, due=now + delay, attempt=delivery.attempts)
-            if self._is_expired(delivery, now):
+            if self._is_old(delivery, now):
                 tell(self._services, conn, delivery, "waiting", now)
 
-    def _is_expired(self, delivery: Delivery, now: datetime) -> bool:
+    def _is_old(self, delivery: Delivery, now: datetime) -> bool:
         return (now - delivery.created_at).total_seconds() > self._services.settings.relay.expire_seconds
 
     def withhold(self, delivery: Delivery, why: Reason, now: datetime) -> None:

@@ -45,11 +45,14 @@ def decider(conn: Connection, name: str) -> Account | None:
 
 
 def examine(services: Services, message_id: str, who: Account, now: datetime) -> Examined | None:
-    """What a held message says and whom it may be about, within the person's network; audited. None: not held."""
+    """What a held message says and whom it may be about, within the person's network; audited.
+
+    None: not held, or another network's: its identities are not this person's to see (I4).
+    """
     with services.database.read() as conn:
         message = messages.get(conn, message_id)
-    if message is None or message.state is not MessageState.HELD:
-        return None
+        if message is None or message.state is not MessageState.HELD or not _concerns(conn, message, who):
+            return None
     request = _read_again(services, message)
     with services.database.begin() as conn:
         found = () if request is None else _candidates(conn, request, message, who)
@@ -80,6 +83,8 @@ def assign(services: Services, message_id: str, *, folder: str, word: str | None
         message = messages.get(conn, message_id)
         if message is None or message.state is not MessageState.HELD:
             raise NotDecided("ce message n'est pas en attente")
+        if not _concerns(conn, message, who):
+            raise NotDecided("ce message n'est pas adressé à votre réseau")
         chosen = folders.folder(conn, folder)
         if chosen is None or chosen.network != who.network:
             raise NotDecided("aucun dossier de votre réseau ne porte cet identifiant, cette référence ou cette adresse")
@@ -88,6 +93,23 @@ def assign(services: Services, message_id: str, *, folder: str, word: str | None
         messages.reopen(conn, message_id, now=now, evidence=json.dumps(evidence, ensure_ascii=False))
         services.audit.append(conn, _record(message, who, "operator:identity:assigned", chosen.id, now))
     services.wake.set()
+
+
+def _concerns(conn: Connection, message: Message, who: Account) -> bool:
+    """Whether the message is of the person's network; one of no network is anybody's only where there is a single one."""
+    found = _networks_of(conn, message)
+    return who.network in found if found else len(people.list_networks(conn)) == 1
+
+
+def _networks_of(conn: Connection, message: Message) -> set[str]:
+    """The networks that a message is addressed to; where it names none, those of its signer."""
+    named = [folders.folder(conn, one) for one in (message.folder, *message.recipients) if one]
+    asked = [people.network_by_address(conn, one) for one in message.recipients]
+    found = {one.network for one in named if one is not None} | {one.id for one in asked if one is not None}
+    if found or message.signer is None:
+        return found
+    signer = people.get_account(conn, message.signer)
+    return set() if signer is None else {one.network for one in people.by_national_id(conn, signer.national_id)}
 
 
 def _read_again(services: Services, message: Message) -> Any:

@@ -23,6 +23,9 @@ MOST_MESSAGES = 50  # on one connection
 MOST_IDLE = 30.0  # seconds
 QUIT_SECONDS = 5.0
 UNAVAILABLE = 421
+# The next host does not like how we speak, or that we did not log in: it says nothing about this mail, and an operator
+# can put it right (RFC 5321 §4.2.2; RFC 3207 §4; RFC 4954 §6)
+ABOUT_US = frozenset({500, 502, 503, 504, 530, 534, 535, 538})
 LOST = (aiosmtplib.SMTPException, OSError, TimeoutError)
 ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}\b")  # RFC 2034
 
@@ -236,7 +239,7 @@ class SmartHost:
 
 def _outcome(code: int, text: str, *, ended: bool) -> Outcome:
     """What a reply means for the mail. `ended`: the whole of it was handed over before."""
-    if 400 <= code < 500:
+    if 400 <= code < 500 or (code in ABOUT_US and not ended):
         return TryLater(_code(code, text))
     if 500 <= code < 600:
         return Rejected(_code(code, text))

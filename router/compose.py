@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from dcc.mailbox.records import Account, Delivery, Document, DocumentStatus, Folder, Network, Patient
+from dcc.mailbox.records import Account, Delivery, Document, Folder, Network, Patient
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.asked import Unseal, asked
 from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head, encoded_part
+from dcc.router.distribute import sendable
 from dcc.router.hl7_ack import FILE_NAME, MEDIA_TYPE, acknowledgement
 from dcc.router.names import label_of, mss_subject
 from dcc.router.narrative import MORE
@@ -185,13 +186,14 @@ class Composing:
         message_id: str,
         now: datetime,
     ) -> Composed:
-        found = [one for one in found if one.status is DocumentStatus.CURRENT]
+        found = sendable(found, account)
         if folder is None or not found:
             raise NothingToSay("no folder or documents")
         patient = self.store.patient(folder.patient)
         if patient is None:
             raise NothingToSay("no patient")
-        key = (delivery.message, delivery.documents, delivery.parameters, account.language, network.id, folder.id)
+        shown_ids = tuple(one.id for one in found)
+        key = (delivery.message, shown_ids, delivery.parameters, account.language, network.id, folder.id)
         shown = self._reports.get(key)
         if shown is None:  # each reader's mail is signed and encrypted by itself; what is inside is the same
             shown = self._reports[key] = self._report_body(delivery, account.language, network, folder, found, patient)

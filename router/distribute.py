@@ -213,6 +213,18 @@ def _masked(document: Document, account: Account) -> bool:
     return oids.MASQUE_PS in document.confidentiality and account.national_id != document.author_id
 
 
+def sendable(documents: Sequence[Document], account: Account) -> list[Document]:
+    """Those that may still be sent: deleted ones not, masked ones not, nor an older version behind the newer one."""
+    return [one for one in documents if one.status is DocumentStatus.CURRENT and not _masked(one, account)]
+
+
+def _gone(documents: Sequence[Document], account: Account) -> Reason:
+    """Why none of them may be sent."""
+    if any(_masked(one, account) for one in documents):
+        return reason("D2R-MSK01")
+    return reason("D2R-DEL01" if all(one.status is DocumentStatus.DELETED for one in documents) else "D2R-OLD01")
+
+
 def withheld(why: Reason) -> Reason:
     """The same reason, as the end of a delivery."""
     return reason(why.code, **{**dict(why.parameters), "outcome": "withheld"})
@@ -277,12 +289,11 @@ def still_allowed(
     if account is None or folder is None:
         return reason("D2R-ACC04")
     found = store.documents(delivery.documents)
-    # An older version that has waited must not arrive behind the newer one
-    documents = [one for one in found if one.status is DocumentStatus.CURRENT or delivery.kind == CHANGE]
+    documents = (
+        [one for one in found if not _masked(one, account)] if delivery.kind == CHANGE else sendable(found, account)
+    )
     if not documents:
-        return reason("D2R-DEL01" if all(one.status is DocumentStatus.DELETED for one in found) else "D2R-OLD01")
-    if any(_masked(one, account) for one in documents):
-        return reason("D2R-MSK01")
+        return _gone(found, account)
     rules = _Rules.of(store, folder, now, matrix)
     why = rules.missing_right(account, [one.type_code for one in documents])
     if why is not None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from email import message_from_bytes
+from io import BytesIO
 
 import pytest
 
+from dcc.gateway.announce import Announcer
 from dcc.gateway.masking import Masked, mask, unmask
+from dcc.gateway.relaying import TryLater
 from dcc.mailbox import folders, outbox, people
 from dcc.mailbox.records import Delivery, Message
 from dcc.router.oids import MASQUE_PS
+from dcc.smime.open import open_message
 from desk import DR_A, DR_B, Desk, end
+from inprocess import Recorder
 from terminal import Done, dcc
 
 
@@ -64,6 +70,27 @@ def test_masked_while_mails_wait(desk: Desk) -> None:
     with desk.services.database.read() as conn:
         sent = [one for one in outbox.deliveries(conn) if one.kind == "report" and one.state.value == "sent"]
     assert len({one.mailbox for one in sent}) == len(sent) >= 4
+
+
+def test_one_of_two_documents_is_masked_while_the_mail_waits(desk: Desk) -> None:
+    """A reader still gets the other document of the deposit, also where the mail had been sealed with both (I1, I4)."""
+    message = desk.deposit(desk.cda(unique_id="2.25.5"), desk.cda(type_code="11488-4", unique_id="2.25.7"))
+    host = Recorder(*[TryLater("450")] * 7)
+    announcer = Announcer(desk.services, host, lambda: desk.now)
+    announcer.run_once()
+    first = next(one for one in desk.documents() if one.type_code == "34794-8")
+    mask(desk.services, first.id, {MASQUE_PS}, "a.martin", desk.now)
+    desk.later(hours=1)
+    while announcer.run_once():
+        pass
+    one = desk.deliveries(message)[DR_B]
+    assert one.state.value == "sent"
+    (raw,) = host.to(one.mailbox)
+    opened = open_message(BytesIO(raw), keys=[desk.cast.pair(DR_B, "encryption")])
+    assert opened.content is not None
+    inner = message_from_bytes(opened.content.open().read())
+    opened.close()
+    assert inner["X-MSS-CODECDA"] == "11488-4"
 
 
 def test_rights_are_looked_at_when_it_is_unmasked(desk: Desk) -> None:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from dcc.cards.verdict import Verdict
 from dcc.gateway.explain import FINDINGS, KINDS, STATES, VERDICTS, explained
 from dcc.mailbox import folders, people
 from dcc.mailbox.records import Account, AccountState, ConsentState, MessageState
 from dcc.mailbox.references import new_reference
+from dcc.mailbox.schema import messages
 from desk import DR_A, DR_B, DR_C, PDF, Desk, end
 from terminal import Done, dcc
 
@@ -81,12 +83,31 @@ def test_identities_are_for_the_role_only(desk: Desk, officer: str) -> None:
         people.add_account(conn, replace(_account(conn), id="other", network="perinat", mailbox="x@perinat.example"))
 
     desk.write(move)
-    other = run(desk, "held", "show", message.id, "--operator", "x@perinat.example", "--json").json
-    assert other["reconciliation"]["candidates"] == []
-    refused = run(
-        desk, "held", "assign", message.id, "--folder", desk.folder().reference, "--operator", "x@perinat.example"
-    )
-    assert refused.code == 1
+    for to in (None, desk.services.settings.gateway.address):  # by its folder, and by its signer's network alone
+        if to is not None:
+            message = desk.deposit(desk.cda().replace(b"<county>51215</county>", b"<county></county>"), to=to)
+            desk.write(
+                lambda conn: conn.execute(update(messages).where(messages.c.id == message.id).values(folder=None))
+            )
+        other = run(desk, "held", "show", message.id, "--operator", "x@perinat.example", "--json")
+        assert other.json["reconciliation"] is None
+        assert "PAT-TROIS" not in other.out
+        assert run(desk, "held", "show", message.id, "--operator", officer, "--json").json["reconciliation"] is not None
+    for folder in ("main", "second"):
+        refused = run(
+            desk, "held", "assign", message.id, "--folder", folder_of_network(desk, folder), "--operator",
+            "x@perinat.example",
+        )  # fmt: skip
+        assert refused.code == 1
+        assert "pas adressé à votre réseau" in refused.err
+
+
+def folder_of_network(desk: Desk, key: str) -> str:
+    """The reference of the main folder, or of one in the second network."""
+    if key == "main":
+        return desk.folder().reference
+    with desk.services.database.read() as conn:
+        return next(one.reference for one in folders.list_folders(conn) if one.network == "perinat")
 
 
 def _account(conn: Any) -> Account:

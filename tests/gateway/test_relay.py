@@ -127,6 +127,20 @@ def test_refused(
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("verb", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("reply", ["530 5.7.0 log in first", "530 Must issue a STARTTLS", "503 5.5.1 EHLO first"])
+def test_host_that_does_not_like_how_we_speak(
+    server: ScriptedServer, host: Callable[..., SmartHost], mail: Path, verb: str, reply: str
+) -> None:
+    """A relay whose settings are wrong must not fail every mail for good at once: they wait for the operator (I1)."""
+    relay = host(server.port)
+    server.replies[verb].append(reply)
+    found = send(relay, mail)
+    assert isinstance(found, TryLater)
+    assert found.code.startswith(reply[:3])
+    assert send(relay, mail) == Sent()
+
+
 @pytest.mark.parametrize("reply", ["554 5.7.1 not from here", "421 4.3.2 not now", CLOSE, RESET])
 @pytest.mark.parametrize("verb", ["connect", "EHLO"])
 def test_host_that_refuses_us_refuses_no_mail(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from email import message_from_bytes
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -235,8 +236,31 @@ def test_slow_worker_does_not_fail_what_another_sends(rooms: Rooms) -> None:
     with rooms.services.database.begin() as conn:
         outbox.claim_due(conn, now=rooms.clock.at, lease=rooms.announcer(Recorder())._lease, limit=10)
     rooms.clock.later(days=6)
-    rooms.announcer(Recorder())._outcomes.later(slow, "451")
+    with rooms.services.database.begin() as conn:
+        assert not outbox.mark_failed(conn, slow.id, reason="451", attempt=slow.attempts)
+    rooms.announcer(Recorder())._outcomes.later(replace(slow, attempts=99), "451")
     with rooms.services.database.read() as conn:
         found = outbox.get(conn, slow.id)
     assert found is not None
     assert found.state is DeliveryState.QUEUED
+
+
+def test_second_try_is_not_expired_at_once(rooms: Rooms, metrics: Metrics) -> None:
+    """A person sends a mail again that had failed for its age: it is tried for hours, not once (I1)."""
+    rooms.clock.later(days=6)
+    announcer = rooms.announcer(Recorder(Rejected("554")))
+    while announcer.run_once():
+        pass
+    (failed,) = [one for one in rooms.deliveries() if one.state is DeliveryState.FAILED]
+    with rooms.services.database.begin() as conn:
+        assert outbox.requeue(conn, failed.id, now=rooms.clock.at)
+    greylisting = Recorder(*[TryLater("451")] * 3)
+    for _ in range(4):
+        send_all(rooms, greylisting)
+        rooms.clock.later(hours=2)
+    assert greylisting.to(failed.mailbox)
+    assert lost(metrics, "expired") == 0
+    with rooms.services.database.read() as conn:
+        found = outbox.get(conn, failed.id)
+    assert found is not None
+    assert found.state is DeliveryState.SENT
