@@ -86,9 +86,9 @@ def test_identities_are_for_the_role_only(desk: Desk, officer: str) -> None:
     for to in (None, desk.services.settings.gateway.address):  # by its folder, and by its signer's network alone
         if to is not None:
             message = desk.deposit(desk.cda().replace(b"<county>51215</county>", b"<county></county>"), to=to)
-            desk.write(
-                lambda conn: conn.execute(update(messages).where(messages.c.id == message.id).values(folder=None))
-            )
+            forget = update(messages).where(messages.c.id == message.id).values(folder=None)
+            with desk.services.database.begin() as conn:
+                conn.execute(forget)
         other = run(desk, "held", "show", message.id, "--operator", "x@perinat.example", "--json")
         assert other.json["reconciliation"] is None
         assert "PAT-TROIS" not in other.out
