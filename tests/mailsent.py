@@ -101,6 +101,16 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
         ("without-mandate", None, (("without_mandate", "2"),)),
     ):  # fmt: skip
         yield Wording(f"acknowledgement-{name}", "acknowledgement", "coordinator", code, told, True, True, 1)
+    for name, told in (("mistyped", (("misnamed", "mistyped"),)), ("unknown", (("misnamed", "unknown"),))):
+        yield Wording(f"acknowledgement-reference-{name}", "acknowledgement", "coordinator", None, told, True, True, 1)
+    for code in ("D2R-DLV01", "D2R-DLV02"):
+        for sealed in (True, False):
+            yield Wording(
+                f"undelivered-{code}{'' if sealed else '-clear'}", "undelivered", "coordinator", code, (), False, sealed
+            )
+    for code in ("D2R-DEL03", "D2R-OLD02"):
+        for sealed in (True, False):
+            yield Wording(f"change-{code}{'' if sealed else '-clear'}", "change", "gp", code, (), True, sealed, 2)
     for key in forms():
         told = (("detail", "Dossier, Professionnel"), ("form", key))
         yield Wording(f"refusal-form-{key}", "refusal", "gp", "D2R-FRM01", told, False)
