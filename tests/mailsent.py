@@ -89,6 +89,14 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
     for sealed in (True, False):
         told = ("factor", "factor")
         yield Wording(f"factor{'' if sealed else '-clear'}", "factor", "gp", "D2R-ASK04", (told,), False, sealed)
+    for code in ("D2R-DEL03", "D2R-OLD02"):
+        for sealed in (True, False):
+            end = "" if sealed else "-clear"
+            yield Wording(f"change-{code}{end}", "change", "gp", code, (), True, sealed, 2)
+    for code in ("D2R-DLV01", "D2R-DLV02"):
+        for sealed in (True, False):
+            end = "" if sealed else "-clear"
+            yield Wording(f"undelivered-{code}{end}", "undelivered", "coordinator", code, (), False, sealed)
     yield Wording("forms", "forms", "gp", "D2R-ASK04", (("kind", "help"),), False)
     yield Wording("report-one", "report", documents=1)
     yield Wording("report-two", "report", documents=2)
