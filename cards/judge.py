@@ -23,7 +23,8 @@ from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
 TRUSTED_HASHES = frozenset({"sha256", "sha384", "sha512", "shake256"})  # the last: Ed448 (RFC 8419 §2.3)
 RSA_BITS = 2048
 EC_BITS = 256  # ANSSI, RGS annexe B1: curves of at least 256 bits after 2020
-MOST_CACHED = 10_000
+MOST_CACHED = 10_000  # paths
+MOST_RECENT = 256  # judgements: each holds its chain, and is worth nothing after a second
 NOTHING, SAME = timedelta(0), timedelta(seconds=1)  # how long one judgement stands for the next
 
 
@@ -204,7 +205,7 @@ class Judge:
             return known[2]
         found = self(data, at=at, purpose=purpose)
         with self._lock:
-            if len(self._recent) >= MOST_CACHED:
+            if len(self._recent) >= MOST_RECENT:
                 self._recent.clear()
             self._recent[key] = (at, generation, found)
         return found

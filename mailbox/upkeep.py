@@ -7,13 +7,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from dcc.mailbox.blobs import BlobStore
 from dcc.mailbox.keyring import KeyRing
-from dcc.mailbox.schema import messages, parts
+from dcc.mailbox.outbox import REQUEUABLE
+from dcc.mailbox.records import DeliveryState
+from dcc.mailbox.rows import pack, pairs
+from dcc.mailbox.schema import messages, outbox, parts
 from dcc.mailbox.schema_factors import factors
 
+SEALED = frozenset(
+    {"secret", "motive"}
+)  # parameters of mails still owed: `version:wrapped`, as Services.seal_secret writes
+MAY_LEAVE = (DeliveryState.QUEUED.value, *REQUEUABLE)
 ORIGINAL = "original"  # in a message's evidence: the blob of a mail that came in clear (I3)
 _WITH_ORIGINAL = messages.c.evidence.contains('"original"')
 
@@ -41,13 +48,11 @@ def rewrap(conn: Connection, ring: KeyRing, limit: int = 1000) -> int:
 
     Files stay as they are. Once it returns 0, an older key-encryption key can be destroyed. Raises KeyMissing.
     """
-    old = (
-        select(parts.c.document, parts.c.position, parts.c.key_version, parts.c.wrapped_key)
-        .where(parts.c.key_version != ring.current)
-        .limit(limit)
+    old = select(parts.c.document, parts.c.position, parts.c.key_version, parts.c.wrapped_key).where(
+        parts.c.key_version != ring.current
     )
-    changed = 0
-    for row in conn.execute(old).all():
+    changed = _rewrap_owed(conn, ring, limit)
+    for row in conn.execute(old.limit(limit - changed)).all():
         version, wrapped = ring.rewrap(row.key_version, row.wrapped_key)
         this = (parts.c.document == row.document, parts.c.position == row.position)
         conn.execute(update(parts).where(*this).values(key_version=version, wrapped_key=wrapped))
@@ -69,6 +74,30 @@ def rewrap(conn: Connection, ring: KeyRing, limit: int = 1000) -> int:
         conn.execute(update(messages).where(messages.c.id == message_id).values(evidence=told))
         changed += 1
     return changed
+
+
+def _rewrap_owed(conn: Connection, ring: KeyRing, limit: int) -> int:
+    """The secrets of mails that may still leave; what has left is never unsealed again."""
+    named = or_(*(outbox.c.parameters.contains(f'"{name}"') for name in sorted(SEALED)))
+    owed = select(outbox.c.id, outbox.c.parameters).where(outbox.c.state.in_(MAY_LEAVE), named)
+    changed = 0
+    for row in conn.execute(owed).all():
+        before = pairs(row.parameters)
+        after = [[name, _sealed_again(value, ring) if name in SEALED else value] for name, value in before]
+        if after != [list(one) for one in before]:
+            conn.execute(update(outbox).where(outbox.c.id == row.id).values(parameters=pack(after)))
+            changed += 1
+        if changed >= limit:
+            break
+    return changed
+
+
+def _sealed_again(sealed: str, ring: KeyRing) -> str:
+    version, _, wrapped = sealed.partition(":")
+    if int(version) == ring.current:
+        return sealed
+    newer, again = ring.rewrap(int(version), bytes.fromhex(wrapped))
+    return f"{newer}:{again.hex()}"
 
 
 def _originals(conn: Connection) -> list[tuple[str, dict[str, Any]]]:

@@ -372,6 +372,38 @@ def test_the_lasting_judge_looks_again_when_an_authority_has_ended() -> None:
     assert lasting(der, at=NOW).verdict is Verdict.VALID
 
 
+def test_a_recent_judgement_stands_for_a_second_and_the_same_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was judged within the same second, for the same purpose and with the same lists, is not judged again."""
+    import dcc.cards.judge as module
+
+    judgements = []
+    whole = module._judge
+    monkeypatch.setattr(module, "_judge", lambda *args: judgements.append(1) or whole(*args))
+    lists = store(*fresh())
+    lasting = Judge(trust(), lists)
+    der = leaf()
+    assert lasting.recent(der, at=NOW, purpose="sign").verdict is Verdict.VALID
+    assert lasting.recent(der, at=NOW + DAY / 86_401, purpose="sign").verdict is Verdict.VALID
+    assert len(judgements) == 1
+    assert lasting.recent(der, at=NOW, purpose="encrypt").verdict is Verdict.WRONG_USAGE
+    for at in (NOW - DAY / 86_400, NOW + DAY):  # earlier, and later than a second
+        lasting.recent(der, at=at, purpose="sign")
+    assert len(judgements) == 4
+    lists.add(crl("FO-PP", [serial_of(der)], number=2))
+    assert lasting.recent(der, at=NOW + DAY, purpose="sign").verdict is Verdict.OPPOSED
+
+
+def test_recent_judgements_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judgements kept are bounded."""
+    import dcc.cards.judge as module
+
+    monkeypatch.setattr(module, "MOST_RECENT", 2)
+    lasting = Judge(trust(), store(*fresh()))
+    for number in range(5):
+        lasting.recent(leaf(serial=number + 1), at=NOW, purpose="sign")
+    assert len(lasting._recent) <= 2
+
+
 places = st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 255)), min_size=1, max_size=5)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dcc.mailbox import folders, messages, people
@@ -23,6 +23,7 @@ from dcc.mailbox.columns import UtcDateTime
 from dcc.mailbox.database import Database, DatabaseFull, DatabaseGone, SchemaMismatch, mapped
 from dcc.mailbox.migrate import downgrade, head, upgrade
 from dcc.mailbox.records import Message
+from dcc.mailbox.schema import messages as table
 from dcc.mailbox.schema_people import metadata
 
 
@@ -329,3 +330,29 @@ def test_foreign_keys_hold(database: Database, world: Any) -> None:
 
     with pytest.raises(IntegrityError), database.begin() as conn:
         folders.add_folder(conn, replace(world.folder, id="x", reference="D-2", address="y@z", patient="nobody"))
+
+
+def test_only_what_is_passing_does_not_wait_for_the_disk(database: Database) -> None:
+    """A transaction that writes is durable, whichever connection it gets; one in passing is not, and nothing mixes them."""
+    query, durable, passing = (
+        ("PRAGMA synchronous", 2, 1) if database.is_sqlite else ("SHOW synchronous_commit", "on", "off")
+    )
+    for _ in range(3):
+        with database.passing() as conn:
+            assert conn.execute(text(query)).scalar() == passing
+        with database.begin() as conn:
+            assert conn.execute(text(query)).scalar() == durable
+
+
+def test_a_passing_transaction_is_one_like_the_others(database: Database, make_message: Callable[..., Message]) -> None:
+    """It is seen by everybody once it is committed, undone when it fails, and a refused statement is told without values."""
+    with database.passing() as conn:
+        messages.insert_received(conn, make_message(1))
+    twice = [make_message(2), make_message(2)]
+    with pytest.raises(IntegrityError), database.passing() as conn:
+        conn.execute(insert(table), [{**messages._values(one), "envelope_key": one.id} for one in twice])
+    with database.read() as conn:
+        assert messages.known_ids(conn, ["message1", "message2"]) == {"message1"}
+    with pytest.raises(IntegrityError) as refused, database.passing() as conn:
+        conn.execute(text("INSERT INTO messages (id) VALUES ('message1')"))
+    assert "message1" not in str(refused.value)

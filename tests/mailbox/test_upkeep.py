@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from dcc.mailbox import documents, messages, upkeep
+from dcc.mailbox import documents, messages, outbox, upkeep
 from dcc.mailbox.blobs import BlobStore
 from dcc.mailbox.database import Database
 from dcc.mailbox.keyring import KeyRing
-from dcc.mailbox.records import BlobRef, Message
+from dcc.mailbox.records import BlobRef, Delivery, DeliveryState, Message
 
 FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -83,3 +83,26 @@ def test_keys_are_wrapped_anew(
     assert (part.key_version, original.key_version) == (2, 2)
     only_new = BlobStore(tmp_path / "documents", KeyRing({2: rotated._versions[2]}), os.urandom)
     assert (only_new.read(replace(part, size=4)), only_new.read(original)) == (b"part", b"original")
+
+
+def test_secrets_of_mails_that_may_leave_are_wrapped_anew(
+    database: Database, ring: KeyRing, make_delivery: Callable[..., Delivery]
+) -> None:
+    """A one-time secret in a mail that is queued, failed or uncertain is opened by the new version; the others are left."""
+    newer = ring.rotated(os.urandom)
+    version, wrapped = ring.wrap(b"s" * 16)
+    told = (("secret", f"{version}:{wrapped.hex()}"), ("step", "verify"))
+    states = (DeliveryState.QUEUED, DeliveryState.FAILED, DeliveryState.UNCERTAIN, DeliveryState.SENT)
+    with database.begin() as conn:
+        for number, state in enumerate(states):
+            outbox.enqueue(conn, make_delivery(number, state=state, parameters=told))
+        outbox.enqueue(conn, make_delivery(9, parameters=(("step", "secret"),)))
+        assert upkeep.rewrap(conn, newer, limit=2) == 2
+        assert upkeep.rewrap(conn, newer) == 1
+        assert upkeep.rewrap(conn, newer) == 0
+        found = {one.state: dict(one.parameters) for one in outbox.deliveries(conn) if one.id != "delivery9"}
+    assert found.pop(DeliveryState.SENT) == dict(told)
+    for parameters in found.values():
+        new, _, again = parameters.pop("secret").partition(":")
+        assert (int(new), parameters) == (newer.current, {"step": "verify"})
+        assert newer.unwrap(int(new), bytes.fromhex(again)) == b"s" * 16
