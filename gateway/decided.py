@@ -57,17 +57,19 @@ def ended_of(services: Services, progress: Progress, decision: Decision | Carrie
 def _filed(services: Services, progress: Progress, filed: Filed, conn: Connection) -> Ended:
     message = progress.message
     progress.evidence["decision"] = dict(filed.evidence)
-    documents = documents_of(
-        filed, message_id=message.id, now=progress.at, new_id=new_id,
-        put=lambda attachment: services.blobs.put(attachment.chunks()),
-    )  # fmt: skip
-    deliveries = plan_deliveries(
-        filed, documents, conn=conn, message_id=message.id, now=progress.at, new_id=new_id,
-        judge=services.judge_stored(lambda: progress.at), matrix=services.matrix,
-    )  # fmt: skip
-    old = [one.supersedes for one in filed.new if one.supersedes is not None]
-    reached = [one.account for one in deliveries if one.account is not None and one.state is DeliveryState.QUEUED]
-    deliveries += _changed(services, progress, conn, old, REPLACED, reached)
+    with services.blobs.together() as kept:  # the disk works while the mails are planned
+        documents = documents_of(
+            filed, message_id=message.id, now=progress.at, new_id=new_id,
+            put=lambda attachment: kept.put(attachment.chunks()),
+        )  # fmt: skip
+        kept.last()
+        deliveries = plan_deliveries(
+            filed, documents, conn=conn, message_id=message.id, now=progress.at, new_id=new_id,
+            judge=services.judge_stored(lambda: progress.at), matrix=services.matrix,
+        )  # fmt: skip
+        old = [one.supersedes for one in filed.new if one.supersedes is not None]
+        reached = [one.account for one in deliveries if one.account is not None and one.state is DeliveryState.QUEUED]
+        deliveries += _changed(services, progress, conn, old, REPLACED, reached)
     return Ended(
         MessageState.FILED, filed.reason, folder=filed.folder.id,
         documents=tuple(one.id for one in (*filed.known, *documents)), new_documents=documents, masked=filed.masked,

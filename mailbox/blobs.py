@@ -11,6 +11,8 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -18,12 +20,14 @@ from typing import BinaryIO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from dcc.mailbox.blobwriting import DurableFiles
 from dcc.mailbox.keyring import KeyRing
 from dcc.mailbox.records import BlobRef
 from dcc.mailbox.spool import fsync_directory, storage_error, written_before
 
 CHUNK = 1 << 16
 TAG = 16
+WAITING = 4  # files that wait for the disk at a time
 
 
 class BlobDamaged(Exception):
@@ -37,30 +41,34 @@ class BlobStore:
         self._directory = directory
         self._keyring = keyring
         self._random = random_bytes
+        self._pool = ThreadPoolExecutor(WAITING, "durable")  # waits for the disk; without a file, without a thread
 
     def put(self, chunks: Iterable[bytes | bytearray | memoryview]) -> BlobRef:
         """Encrypt and keep a stream, durably. Raises StorageFull."""
-        blob_id = self._random(16).hex()
-        key = self._random(32)
-        version, wrapped = self._keyring.wrap(key)
-        path = self._path(blob_id)
-        aside = path.with_suffix(".part")
+        with self.together() as kept:
+            return kept.put(chunks)
+
+    @contextmanager
+    def together(self) -> Iterator[Together]:
+        """Keep several streams, in one folder; all are durable at the end, and none is there if it raises.
+
+        Raises StorageFull, at the end or before.
+        """
+        first = self._random(1)
+        folder = self._directory / first.hex()
+        files = DurableFiles(folder, self._pool)
         try:
-            if not path.parent.is_dir():
+            if not folder.is_dir():
                 self._make_folders()
-            handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb", buffering=0) as file:
-                size, sha256 = _encrypt(chunks, file, AESGCM(key), blob_id)
-                os.fsync(file.fileno())
-            aside.rename(path)
-            fsync_directory(path.parent)
+            yield Together(files, self._keyring, self._random, first)
+            files.names()
+            files.wait()
         except OSError as error:
-            aside.unlink(missing_ok=True)
+            files.drop()
             raise storage_error(error) from error
         except BaseException:
-            aside.unlink(missing_ok=True)  # the source failed: nothing of it stays
+            files.drop()  # the source failed: nothing of it stays
             raise
-        return BlobRef(blob_id, size, sha256, version, wrapped)
 
     def _make_folders(self) -> None:
         """All of them, the first time: one wait for the disk, not one with each new name."""
@@ -101,6 +109,37 @@ class BlobStore:
 
     def _path(self, blob_id: str) -> Path:
         return self._directory / blob_id[:2] / blob_id
+
+
+class Together:
+    """Streams that are kept together: each is written at once, and durable when the block of `together` has ended."""
+
+    def __init__(
+        self, files: DurableFiles, keyring: KeyRing, random_bytes: Callable[[int], bytes], first: bytes
+    ) -> None:
+        self._files = files
+        self._keyring = keyring
+        self._random = random_bytes
+        self._first = first
+
+    def put(self, chunks: Iterable[bytes | bytearray | memoryview]) -> BlobRef:
+        """Encrypt and write a stream. Raises StorageFull."""
+        blob_id = (self._first + self._random(15)).hex()
+        key = self._random(32)
+        version, wrapped = self._keyring.wrap(key)
+        written = []
+
+        def fill(handle: int) -> None:
+            with os.fdopen(handle, "wb", buffering=0, closefd=False) as file:
+                written.append(_encrypt(chunks, file, AESGCM(key), blob_id))
+
+        self._files.write(blob_id, fill)
+        ((size, sha256),) = written
+        return BlobRef(blob_id, size, sha256, version, wrapped)
+
+    def last(self) -> None:
+        """No more streams: their names are made durable meanwhile."""
+        self._files.names()
 
 
 def sealed_size(size: int) -> int:

@@ -367,9 +367,56 @@ def test_spool_survives_power_loss(spool: Spool, steps: list[str]) -> None:
 
 
 def test_documents_survive_power_loss(store: BlobStore, steps: list[str]) -> None:
-    """File, rename, folder; a folder made for the file is made durable first."""
+    """A folder made for the file comes first; the file, and its name once it has it, are durable before put returns."""
     store.put([b"x"])
-    assert steps == ["folder", "file", "rename", "folder"]
+    assert steps[0] == "folder"
+    assert sorted(steps[1:]) == ["file", "folder", "rename"]
+    assert steps.index("rename") < len(steps) - 1 - steps[::-1].index("folder")
+
+
+def test_documents_kept_together_survive_power_loss(store: BlobStore, steps: list[str]) -> None:
+    """Each file is made durable, and the one folder of their names once, after the last of them."""
+    with store.together() as kept:
+        refs = [kept.put([bytes([number])]) for number in range(20)]
+    assert steps.count("file") == steps.count("rename") == 20
+    assert steps.count("folder") == 2  # made; filled
+    assert steps.index("folder", 1) > max(at for at, step in enumerate(steps) if step == "rename")
+    assert [store.read(one) for one in refs] == [bytes([number]) for number in range(20)]
+    assert len({one.id[:2] for one in refs}) == 1
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_documents_kept_together_are_all_there_or_none(store: BlobStore, named: bool) -> None:
+    """What fails after some were written leaves nothing, whether their names were made durable or not."""
+    with pytest.raises(ValueError, match="cut short"):
+        _keep_badly(store, named)
+    assert [one for one in store.files() if one.is_file()] == []
+
+
+def test_disk_that_fails_at_fsync_keeps_nothing(store: BlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that the disk refuses late is no document: no row may name it."""
+    store.put([b"before"])
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageFull):
+        store.put([b"x"])
+    assert sum(one.is_file() for one in store.files()) == 1
+
+
+def _keep_badly(store: BlobStore, named: bool) -> None:
+    with store.together() as kept:
+        kept.put([b"one"])
+        if named:
+            kept.last()
+        kept.put(_failing())
+
+
+def _failing() -> Iterator[bytes]:
+    yield b"some"
+    raise ValueError("cut short")
 
 
 def test_keys_survive_power_loss(tmp_path: Path, steps: list[str]) -> None:
