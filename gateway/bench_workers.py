@@ -23,6 +23,7 @@ from dcc.gateway.settings import load_settings
 
 WORKERS = (1, 2, 4)
 ENGINE = "engine"
+WARM = 3  # messages that each worker does before the common start, as it does in any but its first second
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def rows(folder: Path, size: int, count: int) -> list[dict[str, Any]]:
     for workers in WORKERS:
         with open_services(instance.settings) as services:
             whole = Whole.of(services)
-            for _ in range(count):
+            for _ in range(count + workers * WARM):
                 whole.receive(instance, bench_deposit.deposit(instance, size))
         rate = count / _together([str(instance.directory)], workers)
         found.append(Rate("gateway", workers, size, rate, rate / found[0].messages_per_second if found else 1.0))
@@ -75,21 +76,29 @@ def _together(arguments: list[str], workers: int) -> float:
         if go is not None:
             go.write("go\n")
             go.flush()
+    for _, told in pipes:
+        if told is None or told.readline() != "done\n":
+            raise RuntimeError("a worker failed")
+    seconds = time.perf_counter() - begun
     for one in processes:
         one.communicate()
         if one.returncode:
             raise RuntimeError("a worker failed")
-    return time.perf_counter() - begun
+    return seconds
 
 
 def _work(directory: Path) -> None:
     with open_services(load_settings(directory / "dcc.toml")) as services:
         whole = Whole.of(services, at_once=1)  # a worker is one thread here: what is measured is many of them
+        for _ in range(WARM):
+            whole.work()
+            whole.announce()
         _ready()
         idle = 0
         while idle < 2:  # a mail may be queued by another worker between the two looks
             done = whole.work() + whole.announce()
             idle = 0 if done else idle + 1
+        _say("done")
 
 
 def _engine(size: int, count: int) -> None:
@@ -100,13 +109,18 @@ def _engine(size: int, count: int) -> None:
         _ready()
         for _ in range(count):
             one.run()
+        _say("done")
         one.close()
 
 
 def _ready() -> None:
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
+    _say("ready")
     sys.stdin.readline()
+
+
+def _say(word: str) -> None:
+    sys.stdout.write(word + "\n")
+    sys.stdout.flush()
 
 
 def main(arguments: list[str]) -> None:

@@ -73,7 +73,12 @@ def encoded(name: str, value: str) -> str:
         return _mailboxes(value)
     if value.isascii():
         return value if len(value) + len(name) < LINE else _folded(value, len(name) + 2)
-    return Header(value, "utf-8", 76, name).encode(linesep="\r\n")
+    return _words(name, value)
+
+
+@lru_cache(maxsize=16)  # the subject of one deposit, for each of its readers
+def _words(name: str, value: str) -> str:
+    return Header(value, "utf-8", 76, name).encode(linesep=CRLF)
 
 
 @lru_cache(maxsize=256)  # the gateway's own address, and each reader's, three times in every mail
