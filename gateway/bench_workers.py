@@ -1,6 +1,7 @@
 """The same pipeline at 1, 2 and 4 workers: processes on one instance, working until nothing is left.
 
 The S/MIME engine is measured alone too, each process on its own mails: what is missing to it is the shared store's.
+The floor likewise: what is missing to that is the machine's, its cores and its disk.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dcc.gateway import bench_deposit
+from dcc.gateway.bench_floor import Floor
 from dcc.gateway.bench_material import mail, material
 from dcc.gateway.bench_smime import Smime
 from dcc.gateway.bench_whole import Whole
@@ -22,13 +24,13 @@ from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 
 WORKERS = (1, 2, 4)
-ENGINE = "engine"
+ENGINE, FLOOR = "engine", "floor"
 WARM = 3  # messages that each worker does before the common start, as it does in any but its first second
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many messages a second so many workers finish, mails to the readers included. `part`: gateway or engine."""
+    """How many messages a second so many workers finish, mails to the readers included. `part`: gateway, engine or floor."""
 
     part: str
     workers: int
@@ -48,15 +50,15 @@ def rows(folder: Path, size: int, count: int) -> list[dict[str, Any]]:
                 whole.receive(instance, bench_deposit.deposit(instance, size))
         rate = count / _together([str(instance.directory)], workers)
         found.append(Rate("gateway", workers, size, rate, rate / found[0].messages_per_second if found else 1.0))
-    return [asdict(one) for one in [*found, *_engine_rates(size, count)]]
+    return [asdict(one) for one in [*found, *_alone_rates(ENGINE, size, count), *_alone_rates(FLOOR, size, count)]]
 
 
-def _engine_rates(size: int, count: int) -> list[Rate]:
+def _alone_rates(part: str, size: int, count: int) -> list[Rate]:
     """Each number of processes, `count` mails for each of them."""
     found: list[Rate] = []
     for workers in WORKERS:
-        rate = workers * count / _together([ENGINE, str(size), str(count)], workers)
-        found.append(Rate("engine", workers, size, rate, rate / found[0].messages_per_second if found else 1.0))
+        rate = workers * count / _together([part, str(size), str(count)], workers)
+        found.append(Rate(part, workers, size, rate, rate / found[0].messages_per_second if found else 1.0))
     return found
 
 
@@ -101,10 +103,11 @@ def _work(directory: Path) -> None:
         _say("done")
 
 
-def _engine(size: int, count: int) -> None:
+def _alone(part: str, size: int, count: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         keys = material()
-        one = Smime(keys, mail(keys, "engine", size), Path(name))
+        made = Smime if part == ENGINE else Floor
+        one = made(keys, mail(keys, part, size), Path(name))
         one.run()
         _ready()
         for _ in range(count):
@@ -124,12 +127,12 @@ def _say(word: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """`DIR`: be one worker on this instance. `engine SIZE COUNT`: be one engine. `SIZE COUNT`: measure, print JSON."""
+    """`DIR`: be one worker on this instance. `engine|floor SIZE COUNT`: be one of them. `SIZE COUNT`: measure, print JSON."""
     if len(arguments) == 1:
         _work(Path(arguments[0]))
         return
-    if arguments[0] == ENGINE:
-        _engine(int(arguments[1]), int(arguments[2]))
+    if arguments[0] in (ENGINE, FLOOR):
+        _alone(arguments[0], int(arguments[1]), int(arguments[2]))
         return
     with tempfile.TemporaryDirectory() as name:
         sys.stdout.write(json.dumps(rows(Path(name), int(arguments[0]), int(arguments[1]))) + "\n")
