@@ -31,7 +31,8 @@ from dcc.mailbox.records import Delivery
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.compose import Composed, Composer, Composing, NothingToSay
 from dcc.router.composeparts import EncodedDeposits
-from dcc.router.distribute import CHANGE, CardJudge, partner_mailbox, sendable, still_allowed
+from dcc.router.distribute import CHANGE, sendable, still_allowed
+from dcc.router.readercard import CardJudge, partner_mailbox
 from dcc.router.reasons import Reason
 from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile
@@ -146,7 +147,7 @@ class Announcer:
     def _plan(self, delivery: Delivery, composing: Composing, judge: CardJudge) -> _Plan:
         now = self._clock()
         try:
-            why = still_allowed(delivery, store=composing.store, now=now, judge=judge, matrix=self._services.matrix)
+            why = still_allowed(delivery, store=composing.store, now=now, judge=judge, rules=self._services.rules)
             if why is not None and why.outcome != "notice":
                 return _Plan(why)
             kind = "notice" if why is not None and delivery.kind != CHANGE else delivery.kind

@@ -30,6 +30,7 @@ from dcc.router.cda_write import CdaDraft, Structure, new_document_id, write_n1
 from dcc.router.decide import decide
 from dcc.router.decision import Filed
 from dcc.router.doctypes import LOINC
+from dcc.router.networkrules import NetworkRules
 from dcc.router.read import read_request
 from dcc.router.request import Deposit, Professional, Sender
 from dcc.router.xdm_write import XdmDocument, XdmSubmission, build_xdm
@@ -63,12 +64,12 @@ def _measured(file: Path, count: int, rounds: int) -> dict[str, float]:
         def read() -> Deposit:
             return _read(mail)
 
-        request = read()
+        request, rules = read(), NetworkRules()
 
         def match() -> None:
             with database.read() as conn:
                 found = decide(
-                    request, sender, conn=conn, envelope_recipients=[address], now=now, environment="test"
+                    request, sender, conn=conn, envelope_recipients=[address], now=now, environment="test", rules=rules
                 )  # fmt: skip
             if not isinstance(found, Filed):
                 raise TypeError("the deposit of the bench is not filed")

@@ -24,10 +24,11 @@ from dcc.gateway.instance import open_keyring, open_keys
 from dcc.gateway.ownkeys import SOON
 from dcc.gateway.partners import open_partners
 from dcc.gateway.relay import tls_context
-from dcc.gateway.services import load_crls, open_database, open_matrix, open_trust
+from dcc.gateway.services import load_crls, matrix_text, open_database, open_matrix, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
 from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
+from dcc.router.typerules import doubts_of
 from dcc.smime.keys import KeyPair
 from dcc.smime.tokeneckey import TokenEcKey
 from dcc.smime.tokenkey import TokenAway, TokenRsaKey
@@ -57,6 +58,7 @@ def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]
     _database(settings, problems)
     try:
         open_matrix(settings)
+        warnings += [f"gateway.matrix : {settings.gateway.matrix}, {one}" for one in doubts_of(matrix_text(settings))]
     except ConfigurationError as error:
         problems += error.problems
     return problems, warnings

@@ -65,7 +65,7 @@ def _filed(services: Services, progress: Progress, filed: Filed, conn: Connectio
         kept.last()
         deliveries = plan_deliveries(
             filed, documents, conn=conn, message_id=message.id, now=progress.at, new_id=new_id,
-            judge=services.judge_stored(lambda: progress.at), matrix=services.matrix,
+            judge=services.judge_stored(lambda: progress.at),
         )  # fmt: skip
         old = [one.supersedes for one in filed.new if one.supersedes is not None]
         reached = [one.account for one in deliveries if one.account is not None and one.state is DeliveryState.QUEUED]
@@ -114,10 +114,10 @@ def _changed(
     services: Services, progress: Progress, conn: Connection, old: Sequence[Document], code: str, told: Sequence[str]
 ) -> list[Delivery]:
     """The mails to readers of documents that are not current any more, whose right still stands (I4)."""
-    judge = services.judge_stored(lambda: progress.at)
+    judge, store = services.judge_stored(lambda: progress.at), Snapshot(conn)
 
     def allowed(mail: Delivery) -> bool:
-        why = still_allowed(mail, store=Snapshot(conn), now=progress.at, judge=judge, matrix=services.matrix)
+        why = still_allowed(mail, store=store, now=progress.at, judge=judge, rules=services.rules)
         return why is None or why.outcome != "withheld"
 
     return plan_changed(

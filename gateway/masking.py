@@ -56,7 +56,7 @@ def unmask(services: Services, document_id: str, codes: Collection[str], operato
         owed = []
         if oids.MASQUE_PS in lifted:
             owed = plan_unmasked(
-                conn, changed, now=now, new_id=new_id, judge=services.judge_stored(lambda: now), matrix=services.matrix
+                conn, changed, now=now, new_id=new_id, judge=services.judge_stored(lambda: now), rules=services.rules
             )  # fmt: skip
         outbox.enqueue_all(conn, owed)
         services.audit.append(

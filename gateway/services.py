@@ -37,7 +37,8 @@ from dcc.mailbox.proofs import ProofStore
 from dcc.mailbox.records import BlobRef, Message, MessageState
 from dcc.mailbox.rows import new_id
 from dcc.mailbox.spool import Spool
-from dcc.router.doctypes import Matrix, default_matrix, load_matrix
+from dcc.router.networkrules import NetworkRules
+from dcc.router.typerules import Matrix, RulesWrong, default_matrix, default_text, matrix_of, text_of
 from dcc.smime.limits import Limits
 from dcc.smime.open import open_message
 from dcc.smime.verdict import Opened
@@ -77,7 +78,7 @@ class Services:
     owner: str = field(default_factory=new_id)  # under which this process holds its leases
     partners: tuple[Partner, ...] = ()
     unopenable: Unopenable = field(default_factory=lambda: Unopenable(100))
-    matrix: Matrix = field(default_factory=default_matrix)  # types by profession, at filing and at distribution
+    rules: NetworkRules = field(default_factory=NetworkRules)  # types by profession, at filing and at distribution
 
     @property
     def workdir(self) -> Path:
@@ -191,7 +192,7 @@ def open_services(settings: Settings, random_bytes: Callable[[int], bytes] = os.
             partners=open_partners(settings),
             unopenable=Unopenable(settings.worker.unopenable_per_hour),
             random_bytes=random_bytes,
-            matrix=open_matrix(settings),
+            rules=NetworkRules(open_matrix(settings)),
         )
 
 
@@ -202,15 +203,25 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def open_matrix(settings: Settings) -> Matrix:
-    """The matrix of the settings, or the default. Raises ConfigurationError."""
+    """The table of types that holds where a network has none. Raises ConfigurationError."""
     if settings.gateway.matrix is None:
         return default_matrix()
     try:
-        return load_matrix(settings.path(settings.gateway.matrix))
-    except (OSError, UnicodeDecodeError):
+        return matrix_of(matrix_text(settings))
+    except RulesWrong as wrong:
+        raise ConfigurationError(
+            [f"gateway.matrix : {settings.gateway.matrix}, {one}" for one in wrong.problems]
+        ) from None
+
+
+def matrix_text(settings: Settings) -> str:
+    """That table as it is written. Raises ConfigurationError, RulesWrong."""
+    if settings.gateway.matrix is None:
+        return default_text()
+    try:
+        return text_of(settings.path(settings.gateway.matrix).read_bytes())
+    except OSError:
         raise ConfigurationError([f"gateway.matrix : {settings.gateway.matrix} est absent ou illisible"]) from None
-    except KeyError as missing:
-        raise ConfigurationError([f"gateway.matrix : il manque {missing.args[0]}"]) from None
 
 
 def open_trust(settings: Settings) -> TrustStore:

@@ -117,7 +117,7 @@ def decide_stage(services: Services, progress: Progress) -> Ended | None:
     with services.database.read() as conn:
         decision = decide(
             progress.request, progress.sender, conn=conn, envelope_recipients=progress.message.recipients,
-            now=progress.at, environment=services.settings.gateway.environment, matrix=services.matrix,
+            now=progress.at, environment=services.settings.gateway.environment, rules=services.rules,
             assigned=progress.assignment,
         )  # fmt: skip
         return ended_of(services, progress, decision, conn)

@@ -16,7 +16,7 @@ from dcc.gateway.partners import Partner, partner_of
 
 @dataclass(frozen=True, slots=True)
 class StoredJudge:
-    """As the router wants it (`router.distribute.CardJudge`): the name of the verdict."""
+    """As the router wants it (`router.readercard.CardJudge`): the name of the verdict."""
 
     judge: Judge
     partners: Sequence[Partner]

@@ -24,6 +24,8 @@ from dcc.mailbox.changes import (
     NetworkAdded,
     Opposed,
     OppositionLifted,
+    RulesLeft,
+    RulesSet,
     TokenIssued,
     TokenUsed,
 )
@@ -31,6 +33,8 @@ from dcc.mailbox.changes import (
 ACTIONS: dict[type, str] = {
     NetworkAdded: "network:added",
     FormPublished: "form:published",
+    RulesSet: "network:rules_set",
+    RulesLeft: "network:rules_left",
     AccountRequested: "account:requested",
     LanguageChosen: "account:language_chosen",
     CardSeen: "account:card_seen",
@@ -69,6 +73,10 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return None, {"network": network.id}
         case FormPublished(form):
             return None, {"network": form.network, "form": form.version}
+        case RulesSet(rules, before):
+            return None, {"network": rules.network, "rules": rules.sha256, "before": before or ""}
+        case RulesLeft(network_id, before):
+            return None, {"network": network_id, "before": before}
         case AccountRequested(account):
             return None, {"account": account.id, "network": account.network}
         case AccountMoved(account_id) | CardSeen(account_id) | EncryptionCertificateSeen(account_id):

@@ -16,6 +16,7 @@ from dcc.mailbox.records import (
     ConsentForm,
     ConsentState,
     Delegation,
+    DocumentRules,
     Folder,
     Mandate,
     Network,
@@ -36,6 +37,22 @@ class FormPublished:
     """A network publishes a version of its consent form (mission S15)."""
 
     form: ConsentForm
+
+
+@dataclass(frozen=True, slots=True)
+class RulesSet:
+    """A network sets its own document rules in the place of those that were in force (None: the gateway's)."""
+
+    rules: DocumentRules
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RulesLeft:
+    """A network gives up its own document rules: the gateway's table holds again."""
+
+    network: str
+    before: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +222,8 @@ class TokenUsed:
 Change = (
     NetworkAdded
     | FormPublished
+    | RulesSet
+    | RulesLeft
     | AccountRequested
     | AccountMoved
     | LanguageChosen

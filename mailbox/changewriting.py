@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, update
 
-from dcc.mailbox import capabilities, consentforms, delegations, factors, folders, people, tokens
+from dcc.mailbox import capabilities, consentforms, delegations, documentrules, factors, folders, people, tokens
 from dcc.mailbox.changes import (
     AccountMoved,
     AccountRequested,
@@ -29,6 +29,8 @@ from dcc.mailbox.changes import (
     NetworkAdded,
     Opposed,
     OppositionLifted,
+    RulesLeft,
+    RulesSet,
     TokenIssued,
     TokenUsed,
 )
@@ -47,6 +49,10 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
             people.add_network(conn, network)
         case FormPublished(form):
             consentforms.add(conn, form)
+        case RulesSet(rules, before):
+            _must(documentrules.choose(conn, rules, before=before))
+        case RulesLeft(network_id, before):
+            _must(documentrules.leave(conn, network_id, before=before))
         case AccountRequested(account):
             people.add_account(conn, account)
         case AccountMoved(account_id, before, after):

@@ -29,6 +29,7 @@ from dcc.mailbox.records_people import (
     AccountState,
     ConsentForm,
     Delegation,
+    DocumentRules,
     Network,
     Token,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Delivery",
     "DeliveryState",
     "Document",
+    "DocumentRules",
     "DocumentStatus",
     "Folder",
     "Mandate",

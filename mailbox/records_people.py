@@ -21,6 +21,7 @@ class Network:
     support_mail: str
     registration: str | None = None  # the address that takes registrations; None: none by mail
     nomad_reads: bool = True  # whether nomad authentication may read (mission S13)
+    rules: str | None = None  # SHA-256 of its own document rules; None: the table of the gateway
 
 
 class AccountState(StrEnum):
@@ -82,6 +83,17 @@ class Token:
     expires_at: datetime
     used_at: datetime | None = None
     used_by: str | None = None  # Message.id
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRules:
+    """Who may feed or read which type of document in one network (mission S1): a table as its administrator gave it."""
+
+    network: str
+    sha256: str  # of `content`
+    content: str
+    set_at: datetime
+    set_by: str  # who put it in force last
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ networks = Table(
     Column("support_mail", Text, nullable=False),
     Column("registration", Text, unique=True),
     Column("nomad_reads", Boolean, nullable=False, server_default=true()),
+    Column("rules", String(64)),
 )
 
 accounts = Table(

@@ -1,4 +1,4 @@
-"""The tables of what people ask for: delegations, one-time tokens, consent forms."""
+"""The tables of what people ask for and networks set: delegations, one-time tokens, consent forms, document rules."""
 
 from __future__ import annotations
 
@@ -46,4 +46,15 @@ consent_forms = Table(
     PrimaryKeyConstraint("network", "version", "language"),
 )
 
-__all__ = ["consent_forms", "delegations", "metadata", "tokens"]
+document_rules = Table(
+    "document_rules",
+    metadata,
+    Column("network", String(40), ForeignKey("networks.id"), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("content", Text, nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("set_by", Text, nullable=False),
+    PrimaryKeyConstraint("network", "sha256"),
+)
+
+__all__ = ["consent_forms", "delegations", "document_rules", "metadata", "tokens"]

@@ -12,12 +12,13 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from dcc.mailbox import delegations, folders, people
+from dcc.mailbox.snapshot import Snapshot
 from dcc.router.decide_deletion import decide_deletion
 from dcc.router.decide_plain import complete
 from dcc.router.decision import Assignment, Decision, Done, Filed, Held, Refused
-from dcc.router.doctypes import Matrix, default_matrix, group_of
 from dcc.router.locate import Located, Named, account_for, assigned_place, locate, what_is_named
 from dcc.router.match import match_report
+from dcc.router.networkrules import NetworkRules, RulesInForce
 from dcc.router.permission import Act, permitted
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Deletion, Deposit, NotUnderstood, PlainDeposit, Report, Request, Sender
@@ -35,13 +36,14 @@ def decide(
     envelope_recipients: Sequence[str],
     now: datetime,
     environment: str,
-    matrix: Matrix | None = None,
+    rules: NetworkRules,
     assigned: Assignment | None = None,
 ) -> Decision:
     """The decision on one authenticated request; reads the mailbox, writes nothing.
 
     `envelope_recipients` are lower-case addresses, `environment` is "test" or "production". `assigned` is what a
-    person decided of the identity: every right is checked as for any other deposit.
+    person decided of the identity: every right is checked as for any other deposit. `rules` are the document rules of
+    every network; those of the folder's network decide.
     """
     if isinstance(request, Report):
         return decide_report(request, conn=conn, from_address=sender.account.mailbox, authenticated=True)
@@ -55,11 +57,11 @@ def decide(
         if isinstance(completed, Held | Refused):
             return completed
         deposit, place = completed
-        return _file(deposit, place, sender, conn, now, matrix or default_matrix())
+        return _file(deposit, place, sender, conn, now, rules)
     found = _place(request, named, sender, conn, environment, assigned)
     if not isinstance(found, Located):
         return found
-    filed = _file(request, found, sender, conn, now, matrix or default_matrix())
+    filed = _file(request, found, sender, conn, now, rules)
     return replace(filed, misnamed=named.misnamed) if isinstance(filed, Filed) else filed
 
 
@@ -100,16 +102,17 @@ def _identity(place: Located) -> str:
 
 
 def _file(
-    deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, matrix: Matrix
+    deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, rules: NetworkRules
 ) -> Filed | Held | Refused:
     """Every right, in order; the first that is missing refuses the deposit (I4)."""
     folder, account = place.folder, place.account
+    in_force = rules.of(Snapshot(conn), folder.network)
     evidence: list[tuple[str, str]] = [("folder", place.by), ("identity", _identity(place))]
 
     def refused(why: Reason) -> Refused:
         return Refused(why, account, folder.id, tuple(evidence))
 
-    for name, answer in _rights(deposit, place, sender, conn, now, matrix):
+    for name, answer in _rights(deposit, place, sender, conn, now, in_force):
         if not isinstance(answer, Allowed):
             return refused(answer)
         if answer.basis:
@@ -125,6 +128,7 @@ def _file(
         depositor=account,
         deposit=deposit,
         new=resolved.new,
+        rules=in_force,
         known=resolved.known,
         masked=resolved.masked,
         reason=None if resolved.new else reason("D2R-MSK03" if resolved.masked else "D2R-DUP00"),
@@ -133,18 +137,17 @@ def _file(
 
 
 def _rights(
-    deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, matrix: Matrix
+    deposit: Deposit, place: Located, sender: Sender, conn: Connection, now: datetime, rules: RulesInForce
 ) -> Iterator[tuple[str, Allowed | Reason]]:
     """The rules of rights, then for each document the link between its author and this signer."""
     folder, account = place.folder, place.account
     types = [one.type_code for one in deposit.documents]
     lent = delegations.held_by_secretary(conn, account.id) if role_of(account) is Role.SECRETARY else []
     basis = basis_of(account, folders.mandates_of(conn, folder.id), now, lent, types)
-    group = group_of(account.kind, account.profession)
-    barred = [one.type_code for one in deposit.documents if not matrix.may_feed(group, one.type_code, one.class_code)]
+    barred = [one.type_code for one in deposit.documents if not rules.may_feed(account, one.type_code, one.class_code)]
     situation = situation_of(
         account, folder, basis, opposed_to(folders.oppositions_of(conn, folder.id), account, types),
-        type_allowed=not barred, type_code=next(iter(barred), ""),
+        type_allowed=not barred, type_code=next(iter(barred), ""), rules=rules,
     )  # fmt: skip
     answer = permitted(Act.FEED, situation)
     if isinstance(answer, Reason):
@@ -153,6 +156,7 @@ def _rights(
     given = "given" if folder.consent_at is None else f"given {folder.consent_at:%Y-%m-%d}"
     yield "consent", Allowed(given)
     yield "mandate", Allowed(basis.told())
+    yield "rules", Allowed(rules.named)
     lender = None if basis.delegation is None else people.get_account(conn, basis.delegation.professional)
     for one in deposit.documents:
         yield "author", check_author(conn, one, account, sender, lender)

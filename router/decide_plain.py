@@ -11,13 +11,14 @@ from dcc.mailbox import folders
 from dcc.mailbox.records import Account, Folder
 from dcc.mailbox.references import find_reference
 from dcc.router.decision import Assignment, Held, Refused
-from dcc.router.doctypes import document_type, group_of
+from dcc.router.doctypes import document_type
 from dcc.router.identity import QUALIFIED
 from dcc.router.keywords import shown_keywords
 from dcc.router.locate import Located, Named, account_for, answered, assigned_place
 from dcc.router.plain import check_words, typed
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Deposit, PlainDeposit, Sender
+from dcc.router.typerules import group_of
 
 _LOOKS_LIKE_REFERENCE = re.compile(r"\bD-[0-9A-Z]{4}-[0-9A-Z]{4}\b", re.IGNORECASE)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dcc.mailbox.records import Account, Document, Folder, Patient
+from dcc.router.networkrules import RulesInForce
 from dcc.router.reasons import Reason
 from dcc.router.request import Deposit, DepositedDocument
 
@@ -27,6 +28,7 @@ class Filed:
     depositor: Account
     deposit: Deposit
     new: tuple[PlannedDocument, ...]
+    rules: RulesInForce  # of the folder's network, as they were when it was decided
     known: tuple[Document, ...] = ()
     masked: tuple[Document, ...] = ()  # known ones as they are from now on: the author hides them from more people
     reason: Reason | None = None  # D2R-DUP00 when nothing is new

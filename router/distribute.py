@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Protocol
+from datetime import datetime
 
-from cryptography import x509
 from sqlalchemy import Connection
 
 from dcc.mailbox import folders
@@ -26,22 +23,16 @@ from dcc.mailbox.records import (
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router import oids
 from dcc.router.decision import Filed
-from dcc.router.doctypes import Matrix, default_matrix, group_of
 from dcc.router.hl7_ack import packed
+from dcc.router.networkrules import NetworkRules, RulesInForce
 from dcc.router.permission import Act, permitted
+from dcc.router.readercard import CardJudge, card_state, kind_for, withheld
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import Envelope
 from dcc.router.situation import basis_of, opposed_to, situation_of
 
 CHANGE = "change"  # a document that a reader was sent is deleted, or replaced (router/changed.py)
 CONTENT_KINDS = frozenset({"report", "notice", CHANGE})
-
-
-class CardJudge(Protocol):
-    """What a stored certificate is worth today: the name of a `cards` verdict (VALID, EXPIRED, OPPOSED, …)."""
-
-    def __call__(self, certificate: bytes, purpose: str, mailbox: str | None = None) -> str:
-        """Judge a DER certificate for "sign" or "encrypt"; `mailbox` as `partner_mailbox` gives it."""
 
 
 def plan_deliveries(
@@ -53,17 +44,17 @@ def plan_deliveries(
     now: datetime,
     new_id: Callable[[], str],
     judge: CardJudge,
-    matrix: Matrix | None = None,
 ) -> list[Delivery]:
     """Every mail owed for a filed deposit, and those withheld with their reason; `documents` are the new rows.
 
-    A deposit that was already integrated owes its acknowledgement only (contract.md).
+    A deposit that was already integrated owes its acknowledgement only (contract.md). The document rules are those that
+    the deposit was filed under, in the same moment of the store.
     """
     owed = [_acknowledgement(filed, documents, conn, message_id, now, new_id())]
     if not documents:
         return owed
     owed += reader_mails(
-        documents, filed.folder, conn=conn, message_id=message_id, now=now, new_id=new_id, judge=judge, matrix=matrix,
+        documents, filed.folder, conn=conn, message_id=message_id, now=now, new_id=new_id, judge=judge, rules=filed.rules,
         but={filed.depositor.id},  # told by the acknowledgement: one mail a reader and deposit
     )  # fmt: skip
     return owed
@@ -78,33 +69,33 @@ def reader_mails(
     now: datetime,
     new_id: Callable[[], str],
     judge: CardJudge,
-    matrix: Matrix | None,
+    rules: RulesInForce,
     but: Collection[str],
 ) -> Iterator[Delivery]:
     """A mail for every reader of the folder, `but` these accounts: report, notice, or withheld with its reason."""
-    rules = _Rules.of(Snapshot(conn), folder, now, matrix)
+    team = _Rights.of(Snapshot(conn), folder, now, rules)
     for account in folders.readers(conn, folder, now):
         if account.id in but:
             continue
-        one = _for_reader(account, documents, rules, message_id, new_id, judge)
+        one = _for_reader(account, documents, team, message_id, new_id, judge)
         if one is not None:
             yield one
 
 
 @dataclass(frozen=True, slots=True)
-class _Rules:
+class _Rights:
     """What decides for every reader of one folder, read once."""
 
     folder: Folder
     oppositions: Sequence[Opposition]
     mandates: Sequence[Mandate]
-    matrix: Matrix
+    rules: RulesInForce
     now: datetime
 
     @classmethod
-    def of(cls, store: Snapshot, folder: Folder, now: datetime, matrix: Matrix | None) -> _Rules:
+    def of(cls, store: Snapshot, folder: Folder, now: datetime, rules: RulesInForce) -> _Rights:
         oppositions, mandates = store.oppositions(folder.id), store.mandates(folder.id)
-        return cls(folder, oppositions, mandates, matrix or default_matrix(), now)
+        return cls(folder, oppositions, mandates, rules, now)
 
     def missing_right(self, account: Account, types: Sequence[str]) -> Reason | None:
         """The first right that is missing, as a reason to withhold."""
@@ -118,9 +109,12 @@ class _Rules:
         return withheld(answer) if isinstance(answer, Reason) else None
 
     def may_read(self, document: Document, account: Account) -> bool:
-        """Type by profession (facts §9)."""
-        group = group_of(account.kind, account.profession)
-        return self.matrix.may_read(group, document.type_code, document.class_code)
+        """Type by profession (facts §9), by the rules of the folder's network."""
+        return self.rules.may_read(account, document.type_code, document.class_code)
+
+    def barred(self) -> Reason:
+        """Why a reader gets nothing: the type, and in which network."""
+        return reason("D2R-TYP03", network=self.rules.network, rules=self.rules.named)
 
 
 def _acknowledgement(
@@ -175,7 +169,7 @@ def receipt_parameters(envelope: Envelope, disposition: str) -> dict[str, str]:
 def _for_reader(
     account: Account,
     documents: Sequence[Document],
-    rules: _Rules,
+    team: _Rights,
     message_id: str,
     new_id: Callable[[], str],
     judge: CardJudge,
@@ -183,11 +177,11 @@ def _for_reader(
     visible = [one for one in documents if not _masked(one, account)]
     if not visible:
         return None  # MASQUE_PS: announced to nobody but its author (contract.md)
-    readable = [one for one in visible if rules.may_read(one, account)]
-    why = rules.missing_right(account, [one.type_code for one in readable or visible])
+    readable = [one for one in visible if team.may_read(one, account)]
+    why = team.missing_right(account, [one.type_code for one in readable or visible])
     if why is None and not readable:
-        why = reason("D2R-TYP03")
-    kind, held = _kind(account, rules.now, judge)
+        why = team.barred()
+    kind, held = kind_for(account, team.now, judge)
     why = why or held
     withheld = why is not None and why.outcome == "withheld"
     parameters = {"replaces": "1"} if any(one.supersedes for one in readable) else {}
@@ -197,13 +191,13 @@ def _for_reader(
         kind=kind,
         mailbox=account.mailbox,
         account=account.id,
-        folder=rules.folder.id,
+        folder=team.folder.id,
         message=message_id,
         documents=tuple(one.id for one in readable or visible),
         reason=None if why is None else why.code,
         state=DeliveryState.WITHHELD if withheld else DeliveryState.QUEUED,
-        created_at=rules.now,
-        due=rules.now,
+        created_at=team.now,
+        due=team.now,
         parameters=tuple(parameters.items()),
     )
 
@@ -225,56 +219,8 @@ def _gone(documents: Sequence[Document], account: Account) -> Reason:
     return reason("D2R-DEL01" if all(one.status is DocumentStatus.DELETED for one in documents) else "D2R-OLD01")
 
 
-def withheld(why: Reason) -> Reason:
-    """The same reason, as the end of a delivery."""
-    return reason(why.code, **{**dict(why.parameters), "outcome": "withheld"})
-
-
-def _kind(account: Account, now: datetime, judge: CardJudge) -> tuple[str, Reason | None]:
-    """Report or notice, and the reason for a notice or for nothing (contract.md, Messages and folders)."""
-    card = _card_state(account, judge)
-    if card == "OPPOSED":
-        return "report", withheld(reason("D2R-CRL02"))
-    if card == "EXPIRED":
-        return "notice", reason("D2R-CRL01", outcome="notice")
-    if not _may_encrypt(account, now, judge):
-        return "notice", reason("D2R-CRT01", outcome="notice")
-    return "report", None
-
-
-def _card_state(account: Account, judge: CardJudge) -> str | None:
-    return None if account.card_certificate is None else judge(account.card_certificate, "sign")
-
-
-def _may_encrypt(account: Account, now: datetime, judge: CardJudge) -> bool:
-    """R-18: encrypt only to a certificate that is meant for it, unexpired and not revoked."""
-    certificate = account.encryption_certificate
-    if certificate is None or not _in_time(certificate, now):
-        return False
-    return judge(certificate, "encrypt", partner_mailbox(account)) in {"VALID", "REVOCATION_UNKNOWN"}
-
-
-def partner_mailbox(account: Account) -> str | None:
-    """The mailbox of an account that was enrolled without a card; for another no partner may vouch (RFC 8550 §3)."""
-    return account.mailbox if account.card_certificate is None else None
-
-
-def _in_time(certificate: bytes, now: datetime) -> bool:
-    period = _period(certificate)
-    return period is not None and period[0] <= now.astimezone(UTC) <= period[1]
-
-
-@lru_cache(maxsize=512)  # each reader's certificate comes again with every mail
-def _period(certificate: bytes) -> tuple[datetime, datetime] | None:
-    try:
-        read = x509.load_der_x509_certificate(certificate)
-        return read.not_valid_before_utc, read.not_valid_after_utc
-    except ValueError:
-        return None
-
-
 def still_allowed(
-    delivery: Delivery, *, store: Snapshot, now: datetime, judge: CardJudge, matrix: Matrix | None = None
+    delivery: Delivery, *, store: Snapshot, now: datetime, judge: CardJudge, rules: NetworkRules
 ) -> Reason | None:
     """Whether a delivery may still be sent: every right again, at the time of sending (I4). None: yes.
 
@@ -294,15 +240,15 @@ def still_allowed(
     )
     if not documents:
         return _gone(found, account)
-    rules = _Rules.of(store, folder, now, matrix)
-    why = rules.missing_right(account, [one.type_code for one in documents])
+    team = _Rights.of(store, folder, now, rules.of(store, folder.network))
+    why = team.missing_right(account, [one.type_code for one in documents])
     if why is not None:
         return why
-    if not all(rules.may_read(one, account) for one in documents):
-        return reason("D2R-TYP03")
-    kind, why = _kind(account, now, judge)
+    if not all(team.may_read(one, account) for one in documents):
+        return team.barred()
+    kind, why = kind_for(account, now, judge)
     if why is not None and why.outcome == "withheld":
         return why
-    if _card_state(account, judge) == "REVOCATION_UNKNOWN":
+    if card_state(account, judge) == "REVOCATION_UNKNOWN":
         return reason("D2R-CRL03")
     return why if kind == "notice" and delivery.kind != "notice" else None

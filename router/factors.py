@@ -25,9 +25,9 @@ from dcc.mailbox.rows import new_id
 from dcc.router.carried import Carried, OwedMail
 from dcc.router.decision import Refused
 from dcc.router.desk import Desk
-from dcc.router.distribute import CardJudge
 from dcc.router.permission import Assurance
 from dcc.router.petition import Petition
+from dcc.router.readercard import CardJudge
 from dcc.router.reasons import Reason, reason
 from dcc.router.sender import CARD_REASONS, national_id_of
 

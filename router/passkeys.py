@@ -17,9 +17,9 @@ from webauthn.helpers.exceptions import WebAuthnException
 
 from dcc.mailbox.factors import PASSKEY, Factor
 from dcc.mailbox.records import Account
-from dcc.router.distribute import CardJudge
 from dcc.router.factors import Attempts, Proven, paused, standing
 from dcc.router.permission import Assurance
+from dcc.router.readercard import CardJudge
 from dcc.router.reasons import Reason, reason
 
 UNREADABLE = (WebAuthnException, ValueError, LookupError, TypeError, AttributeError, struct.error)

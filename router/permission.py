@@ -72,8 +72,10 @@ class Situation:
     folder: FolderState
     opposed: Opposed
     mandated: Mandated
-    type_allowed: bool  # the matrix of types by profession
+    type_allowed: bool  # the document rules of the network: types by profession
     type_code: str = ""
+    network: str = ""  # its name, told with a rule of its own
+    rules: str = ""  # whose rules these are, for the trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ def _folder(on: Situation) -> Reason | None:
 def _document(act: Act, on: Situation) -> Reason | None:
     if on.type_allowed:
         return None
+    told = {"network": on.network, "rules": on.rules} if on.network else {}
     if act is Act.FEED:
-        return reason("D2R-TYP02", type=on.type_code)
-    return reason("D2R-TYP03")
+        return reason("D2R-TYP02", type=on.type_code, **told)
+    return reason("D2R-TYP03", **told)

@@ -55,6 +55,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "base64": ("codage base64", "base64 encoding"),
 }
 
+IN_NETWORK = (" dans le réseau « {} »", " in the network “{}”")  # a rule that is one network's own
 
 # What a sender does next, where a reason says nothing else: (French, English)
 NOTHING = ("Vous n'avez rien à faire.", "There is nothing for you to do.")
@@ -159,8 +160,10 @@ def reason(code: str, **parameters: str) -> Reason:
 
 def _words(parameters: Mapping[str, str], language: int) -> _Parameters:
     """The parameters in a reader's words: each name of a list is replaced where a word is known."""
+    network = parameters.get("network")  # a name of its own, not one of a list
     return _Parameters(
-        {
+        {"in_network": "" if network is None else IN_NETWORK[language].format(network)}
+        | {
             name: ", ".join(WORDS[one][language] if one in WORDS else one for one in value.split(","))
             for name, value in parameters.items()
         }

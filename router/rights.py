@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from dcc.mailbox import people
 from dcc.mailbox.records import Account, AccountState, Mandate
-from dcc.router.doctypes import group_of
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import DepositedDocument, Sender
+from dcc.router.typerules import group_of
 
 FINESS = 9  # characters; as an IDNST it has the prefix 1 (facts/cards.md §4, G07)
 

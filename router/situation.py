@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dcc.mailbox.records import Account, Delegation, Folder, Mandate, Opposition
+from dcc.router.networkrules import RulesInForce
 from dcc.router.permission import Assurance, FolderState, Mandated, Opposed, Situation
 from dcc.router.rights import held_by
 from dcc.router.roles import role_of
@@ -85,8 +86,9 @@ def situation_of(
     card: str = "VALID",
     assurance: Assurance = Assurance.CARD,
     nomad_reads: bool = True,
+    rules: RulesInForce | None = None,
 ) -> Situation:
-    """Everything that `permission` asks, of one account before one folder."""
+    """Everything that `permission` asks, of one account before one folder; `rules` are told with a type they bar."""
     return Situation(
         same_network=account.network == folder.network,
         card=card,
@@ -99,4 +101,6 @@ def situation_of(
         mandated=basis.mandated,
         type_allowed=type_allowed,
         type_code=opposed[1] or type_code,
+        network="" if rules is None else rules.network,
+        rules="" if rules is None else rules.named,
     )

@@ -10,8 +10,10 @@ from sqlalchemy import Connection
 
 from dcc.mailbox import folders, outbox
 from dcc.mailbox.records import Delivery, DeliveryState, Document
-from dcc.router.distribute import CardJudge, reader_mails
-from dcc.router.doctypes import Matrix
+from dcc.mailbox.snapshot import Snapshot
+from dcc.router.distribute import reader_mails
+from dcc.router.networkrules import NetworkRules
+from dcc.router.readercard import CardJudge
 
 KEPT_BACK = frozenset({DeliveryState.WITHHELD, DeliveryState.FAILED})
 
@@ -23,7 +25,7 @@ def plan_unmasked(
     now: datetime,
     new_id: Callable[[], str],
     judge: CardJudge,
-    matrix: Matrix | None,
+    rules: NetworkRules,
 ) -> list[Delivery]:
     """The mails owed for a document as it is now, without its mask; once each, however often a mask is put on again.
 
@@ -38,7 +40,7 @@ def plan_unmasked(
         if reached and one.account is not None and document.id in one.documents:
             have.add(one.account)
     mails = reader_mails(
-        [document], folder, conn=conn, message_id=document.message, now=now, new_id=new_id, judge=judge, matrix=matrix,
-        but=have,
+        [document], folder, conn=conn, message_id=document.message, now=now, new_id=new_id, judge=judge,
+        rules=rules.of(Snapshot(conn), folder.network), but=have,
     )  # fmt: skip
     return [replace(one, dedupe_key=f"{document.id}:unmasked:{one.account}") for one in mails]

@@ -1,4 +1,4 @@
-"""`dcc network add|list|form`: the networks that this platform carries, and their consent forms."""
+"""`dcc network add|list|form|rules`: the networks that this platform carries, their consent forms and rules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from dcc.gateway.commands import common, people
 from dcc.gateway.commands.common import ConfigOption, JsonOption
+from dcc.gateway.commands.network_rules import rules
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.command("add")(add)
     group.command("list")(list_networks)
     group.command("form")(form)
+    group.command("rules")(rules)
     app.add_typer(group, name="network")
 
 

@@ -37,6 +37,7 @@ from dcc.router.decide import decide
 from dcc.router.decision import Decision, Filed
 from dcc.router.doctypes import LOINC
 from dcc.router.filing import documents_of
+from dcc.router.networkrules import NetworkRules
 from dcc.router.read import read_request
 from dcc.router.request import Attachment, Professional, Request, Sender
 from dcc.router.xdm_write import XdmDocument, XdmSubmission, build_xdm
@@ -107,6 +108,7 @@ class Kit:
     """Everything a test of the router needs; the database holds P0 with consent, P1 in another folder."""
 
     database: Database
+    rules: NetworkRules = field(default_factory=NetworkRules)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     folder: str = "f0"
     folder_address: str = "dossier+aaaa@rca.test"
@@ -201,6 +203,7 @@ class Kit:
                 envelope_recipients=recipients,
                 now=now,
                 environment=environment,
+                rules=self.rules,
             )
 
     def settle(self, filed: Decision, message: str | None = None) -> tuple[Document, ...]:

@@ -79,7 +79,7 @@ def by_mailbox(owed: list[Delivery]) -> dict[str, tuple[str, str, str | None]]:
 
 def allowed(kit: Any, delivery: Delivery, judge: Judge, now: datetime) -> Any:
     with kit.database.read() as conn:
-        return still_allowed(delivery, store=Snapshot(conn), now=now, judge=judge)
+        return still_allowed(delivery, store=Snapshot(conn), now=now, judge=judge, rules=kit.rules)
 
 
 def test_everyone_mandated_is_told_once(kit: Any, certificates: Any) -> None:

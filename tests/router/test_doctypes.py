@@ -1,21 +1,15 @@
-"""Document types, their codes, and the matrix of professions."""
+"""Document types and their codes."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
 
-import pytest
-
 from dcc.router.doctypes import (
     LOINC,
-    Allowed,
-    default_matrix,
     document_type,
     document_types,
     format_code,
-    group_of,
-    load_matrix,
     type_by_code,
 )
 
@@ -60,48 +54,3 @@ def test_table_agrees_with_the_value_sets(shared: Path) -> None:
         assert (found.class_code or "") == row["classCode"]
         if row["N3_templateId"] and row["formatCode_N3"]:
             assert found.structured_format([row["N3_templateId"]]) == row["formatCode_N3"]
-
-
-@pytest.mark.parametrize(
-    ("group", "code", "feed", "read"),
-    [
-        ("10", "34794-8", True, True),
-        ("10", "ATTEST-RESID", False, False),
-        ("60", "57833-6", False, True),
-        ("60", "68599-0", False, False),
-        ("staff", "34794-8", True, True),
-        ("staff", "57833-6", False, False),
-        ("organisation", "11502-2", True, True),
-        ("organisation", "DOCPAT01", False, True),
-        ("94", "57833-6", False, False),
-    ],
-)
-def test_default_matrix_is_careful(group: str, code: str, feed: bool, read: bool) -> None:
-    """Doctors all but one type; every other group an explicit list."""
-    found = type_by_code(code)
-    assert found is not None
-    matrix = default_matrix()
-    assert matrix.may_feed(group, code, found.class_code) is feed
-    assert matrix.may_read(group, code, found.class_code) is read
-
-
-def test_what_is_taken_away_wins() -> None:
-    """A minus beats everything else."""
-    assert not Allowed.parse("* 1 class:10 -1").covers("1", "10")
-    assert not Allowed.parse("* -class:10").covers("1", "10")
-
-
-def test_matrix_can_be_replaced(tmp_path: Path) -> None:
-    """A network may bring its own matrix."""
-    file = tmp_path / "matrix.csv"
-    file.write_text("group,label,feed,read\nother,,,\n60,nurse,*,*\n", encoding="utf-8")
-    matrix = load_matrix(file)
-    assert matrix.may_feed("60", "57833-6", "42")
-    assert not matrix.may_feed("10", "57833-6", "42")
-
-
-def test_groups() -> None:
-    """An account's line: organisation, its profession, or staff."""
-    assert group_of("organisation", None) == "organisation"
-    assert group_of("person", "60") == "60"
-    assert group_of("person", None) == "staff"

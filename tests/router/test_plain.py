@@ -285,7 +285,7 @@ def test_person_assigns_folder_and_type(kit: Any, people_of: Any) -> None:
         def ask(of: Any, kind: tuple[str, str] | None) -> Any:
             return decide(
                 request, kit.sender(of), conn=conn, envelope_recipients=GATEWAY, now=kit_now(), environment="test",
-                assigned=Assignment("f0", kind, "a-officer"),
+                rules=kit.rules, assigned=Assignment("f0", kind, "a-officer"),
             )  # fmt: skip
 
         filed = ask(people_of["dra"], type_of("RCP"))
