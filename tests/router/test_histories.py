@@ -11,20 +11,47 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from dcc.mailbox import delegations, folders, people
+from dcc.mailbox import delegations, documentrules, folders, people
 from dcc.mailbox.database import Database
-from dcc.mailbox.records import AccountState, ConsentState, Delegation, Delivery, Mandate, MandateOrigin
+from dcc.mailbox.records import (
+    Account,
+    AccountState,
+    ConsentState,
+    Delegation,
+    Delivery,
+    DocumentRules,
+    Mandate,
+    MandateOrigin,
+)
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.decision import Filed, Refused
 from dcc.router.distribute import plan_deliveries, still_allowed
+from dcc.router.networkrules import GATEWAY
 
 RCP, SECRET_TYPE = "34794-8", "ATTEST-RESID"
 WHO = ("dra", "drb", "drc", "nurse", "secretary")
 PROFESSIONS = {"dra": "10", "drb": "10", "drc": "10", "nurse": "60", "secretary": None}
 HOSPITAL_STAFF = ("dra", "nurse", "secretary", "lab")
+NETWORKS = {"rca": ("f0", "dossier+aaaa@rca.test"), "rcb": ("g0", "dossier+cccc@rcb.test")}
+HEAD = "group,label,feed,read\n"
+# A network's own rules, and who may feed and read an RCP sheet by them, as the sentence of each says
+ONLY_DOCTORS, BARRED = "no reader but doctors", "nothing of the kind"
+RULES: dict[str | None, tuple[str, frozenset[str], frozenset[str]]] = {
+    None: ("", frozenset({"10", "staff", "organisation"}), frozenset({"10", "60", "staff", "organisation"})),
+    ONLY_DOCTORS: (
+        "10,médecins,*,*\nother,autres,class:10,-34794-8\n",
+        frozenset({"10", "60", "staff", "organisation"}), frozenset({"10"}),
+    ),
+    "nurses feed, doctors read only": (
+        "10,médecins,* -class:10,*\n60,infirmiers,34794-8,*\nother,autres,* -34794-8,class:10\n",
+        frozenset({"60"}), frozenset({"10", "60", "staff", "organisation"}),
+    ),
+    BARRED: ("other,toutes,* -34794-8,* -class:10\n", frozenset(), frozenset()),
+}  # fmt: skip
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 someone = st.sampled_from(WHO)
 steps = st.one_of(
@@ -38,8 +65,11 @@ steps = st.one_of(
     st.tuples(st.just("delegate"), st.sampled_from(("dra", "drb", "drc")), st.none() | st.integers(1, 30)),
     st.tuples(st.just("deposit"), someone),
     st.tuples(st.just("deposit"), someone),
+    st.tuples(st.just("rules"), st.sampled_from(list(RULES))),
+    st.tuples(st.just("rules"), st.sampled_from(list(RULES))),
     st.tuples(st.just("send")),
 )
+histories = st.lists(st.tuples(st.sampled_from(list(NETWORKS)), steps), min_size=3, max_size=30)
 
 
 def good(_certificate: bytes, _purpose: str, _mailbox: str | None = None) -> str:
@@ -77,6 +107,7 @@ class World:
     opposed: set[str] = field(default_factory=set)
     type_opposed: bool = False
     lent: list[tuple[Given, str]] = field(default_factory=list)  # to the secretary, by whom
+    rules: str | None = None  # of the network
 
     def mandated(self, who: str) -> bool:
         mine = [one for one in self.mandates if one.who == who or (one.who is None and who in HOSPITAL_STAFF)]
@@ -93,7 +124,7 @@ class World:
         )
 
     def may_read(self, who: str) -> bool:
-        return self.open_to(who) and self.mandated(who)
+        return self.open_to(who) and self.mandated(who) and group(who) in RULES[self.rules][2]
 
     def lender(self, who: str) -> str | None:
         if who != "secretary":
@@ -102,24 +133,31 @@ class World:
         return next((by for by in lent if any(one.who == by and one.holds(self.at) for one in self.mandates)), None)
 
     def may_feed(self, who: str) -> bool:
-        """Of an RCP sheet written by DrA of the hospital: a nurse's profession does not, a secretary may for DrA."""
-        if not self.open_to(who) or who == "nurse":
+        """Of an RCP sheet written by DrA of the hospital: by the network's rules; a secretary may for DrA."""
+        if not self.open_to(who) or group(who) not in RULES[self.rules][1]:
             return False
         return self.mandated(who) or self.lender(who) is not None
 
 
-class Life:
-    """One history, lived by the code under test and by the oracle."""
+def group(who: str) -> str:
+    """The line of a table."""
+    return "organisation" if who == "lab" else PROFESSIONS[who] or "staff"
 
-    def __init__(self, kit: Any, database: Database, accounts: dict[str, Any]) -> None:
-        self.kit = replace(kit, database=database)
+
+class Life:
+    """The history of one network, lived by the code under test and by the oracle."""
+
+    def __init__(self, kit: Any, network: str, accounts: dict[str, Any]) -> None:
+        self.kit = kit
+        self.network = network
+        self.folder, self.address = NETWORKS[network]
         self.accounts = accounts
         self.world = World()
-        self.numbers = itertools.count(1)
+        self.numbers = (f"{network}{number}" for number in itertools.count(1))
         self.owed: list[Delivery] = []
-        with database.read() as conn:
+        with kit.database.read() as conn:
             holders = {one.id: key for key, one in accounts.items()}
-            for one in folders.mandates_of(conn, "f0"):
+            for one in folders.mandates_of(conn, self.folder):
                 self.world.mandates.append(Given(one.id, holders.get(one.account or ""), one.start, one.until))
 
     def live(self, step: tuple[Any, ...]) -> None:
@@ -134,18 +172,18 @@ class Life:
 
     def consent(self, state: ConsentState) -> None:
         self.world.consent = state
-        self.kit.write(lambda conn: folders.record_consent(conn, "f0", state=state, at=self.world.at))
+        self.kit.write(lambda conn: folders.record_consent(conn, self.folder, state=state, at=self.world.at))
 
     def close(self) -> None:
         self.world.closed = True
-        self.kit.write(lambda conn: folders.close_folder(conn, "f0", at=self.world.at))
+        self.kit.write(lambda conn: folders.close_folder(conn, self.folder, at=self.world.at))
 
     def grant(self, who: str, begins: int, lasts: int | None) -> None:
         start = self.world.at + timedelta(days=begins)
         until = None if lasts is None else start + timedelta(days=lasts)
-        given = Given(f"m{next(self.numbers)}", who, start, until)
+        given = Given(f"m-{next(self.numbers)}", who, start, until)
         self.world.mandates.append(given)
-        mandate = Mandate(given.id, "f0", self.accounts[who].id, None, MandateOrigin.GRANTED, start, until)
+        mandate = Mandate(given.id, self.folder, self.accounts[who].id, None, MandateOrigin.GRANTED, start, until)
         self.kit.write(lambda conn: folders.add_mandate(conn, mandate))
 
     def revoke(self, number: int) -> None:
@@ -161,34 +199,50 @@ class Life:
         else:
             self.world.opposed.add(who)
         self.kit.write(
-            lambda conn: folders.add_opposition(conn, folder="f0", account=account, type_code=code, at=self.world.at)
+            lambda conn: folders.add_opposition(
+                conn, folder=self.folder, account=account, type_code=code, at=self.world.at
+            )
         )
 
     def delegate(self, by: str, lasts: int | None) -> None:
         until = None if lasts is None else self.world.at + timedelta(days=lasts)
-        given = Given(f"g{next(self.numbers)}", "secretary", self.world.at, until)
+        given = Given(f"g-{next(self.numbers)}", "secretary", self.world.at, until)
         self.world.lent.append((given, by))
         delegation = Delegation(
-            given.id, "rca", self.accounts["secretary"].id, self.accounts[by].id, self.world.at, until
+            given.id, self.network, self.accounts["secretary"].id, self.accounts[by].id, self.world.at, until
         )
         self.kit.write(lambda conn: delegations.add(conn, delegation))
+
+    def rules(self, name: str | None) -> None:
+        before, self.world.rules = self.world.rules, name
+        known = {one: None if one is None else documentrules.digest(HEAD + RULES[one][0]) for one in (before, name)}
+        sha256 = known[name]
+        if sha256 is None or name == before:
+            self.kit.write(lambda conn: documentrules.leave(conn, self.network, before=known[before]))
+            self.world.rules = None
+            return
+        content = HEAD + RULES[name][0]
+        own = DocumentRules(self.network, sha256, content, self.world.at, "A. Martin")
+        self.kit.write(lambda conn: documentrules.choose(conn, own, before=known[before]))
 
     def deposit(self, who: str) -> None:
         """A report by DrA, signed by somebody: filed exactly where the rules of this moment let it be."""
         account = replace(self.accounts[who], state=self.world.states[who])
-        decision = self.kit.decide(self.kit.deposit(), account, now=self.world.at)
+        decision = self.kit.decide(self.kit.deposit(), account, to=[self.address], now=self.world.at)
         assert isinstance(decision, Filed) == self.world.may_feed(who), (who, decision)
         if isinstance(decision, Refused):
             assert decision.reason.sender_fr
             return
-        assert {"consent", "mandate"} <= {name for name, _ in decision.evidence}, "what it rests on is said"
+        said = dict(decision.evidence)
+        assert {"consent", "mandate"} <= set(said), "what it rests on is said"
+        assert (said["rules"] == GATEWAY) is (self.world.rules is None)
         self._announce(decision)
 
     def _announce(self, decision: Any) -> None:
         documents = self.kit.settle(decision)
         with self.kit.database.read() as conn:
             planned = plan_deliveries(
-                decision, documents, conn=conn, message_id=f"p{next(self.numbers)}", now=self.world.at,
+                decision, documents, conn=conn, message_id=f"p-{next(self.numbers)}", now=self.world.at,
                 new_id=lambda: f"o{next(self.numbers)}", judge=good,
             )  # fmt: skip
         for one in planned:
@@ -202,7 +256,7 @@ class Life:
         with self.kit.database.read() as conn:
             store = Snapshot(conn)
             for one in self.owed:
-                why = still_allowed(one, store=store, now=self.world.at, judge=good)
+                why = still_allowed(one, store=store, now=self.world.at, judge=good, rules=self.kit.rules)
                 goes = why is None or why.outcome == "notice"
                 assert goes == self.world.may_read(self._who(one)), (self._who(one), why)
         self.owed = []
@@ -211,10 +265,36 @@ class Life:
         return next(key for key, one in self.accounts.items() if one.id == delivery.account)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(steps, min_size=3, max_size=25))
-def test_any_history(kit: Any, people_of: Any, tmp_path: Path, history: list[tuple[Any, ...]]) -> None:
-    """Accounts, consents, mandates, oppositions, delegations, deposits in any order agree with a second reading of the rules."""
+def twin(account: Account) -> Account:
+    """The same person in the second network."""
+    mailbox = account.mailbox.replace("@rca.", "@rcb.")
+    return replace(account, id=f"b-{account.id}", network="rcb", mailbox=mailbox)
+
+
+def second_network(conn: Connection, accounts: dict[str, Account]) -> None:
+    """The first network's folder and mandates once more, in the second."""
+    first = folders.folder(conn, "f0")
+    assert first is not None
+    folder, address = NETWORKS["rcb"]
+    folders.add_folder(conn, replace(first, id=folder, reference="D-2222-2222", address=address, network="rcb"))
+    for one in accounts.values():
+        people.add_account(conn, twin(one))
+    for mandate in folders.mandates_of(conn, "f0"):
+        holder = None if mandate.account is None else f"b-{mandate.account}"
+        folders.add_mandate(conn, replace(mandate, id=f"b-{mandate.id}", folder=folder, account=holder))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(histories)
+@example([("rcb", ("rules", BARRED)), ("rca", ("deposit", "dra")), ("rcb", ("deposit", "dra"))])
+@example(
+    [("rca", ("deposit", "dra")), ("rca", ("rules", ONLY_DOCTORS)), ("rca", ("send",)), ("rcb", ("deposit", "dra"))]
+)
+def test_any_history(kit: Any, people_of: Any, tmp_path: Path, history: list[tuple[str, tuple[Any, ...]]]) -> None:
+    """Two networks, each with its people, consents, mandates, oppositions, delegations, document rules and deposits.
+
+    In any order they agree with a second reading of the rules, and what is done in one changes nothing in the other.
+    """
     source = Path(str(kit.database.engine.url.database))
     copy = tmp_path / "history.sqlite"
     for leftover in tmp_path.glob("history.sqlite*"):
@@ -224,8 +304,11 @@ def test_any_history(kit: Any, people_of: Any, tmp_path: Path, history: list[tup
     shutil.copyfile(source, copy)
     database = Database(f"sqlite:///{copy}")
     try:
-        life = Life(kit, database, people_of)
-        for step in (*history, ("send",)):
-            life.live(step)
+        copied = replace(kit, database=database)
+        copied.write(lambda conn: second_network(conn, people_of))
+        twins = {key: twin(one) for key, one in people_of.items()}
+        lives = {"rca": Life(copied, "rca", people_of), "rcb": Life(copied, "rcb", twins)}
+        for network, step in (*history, *((network, ("send",)) for network in NETWORKS)):
+            lives[network].live(step)
     finally:
         database.close()
