@@ -156,9 +156,12 @@ and writes that she looked; `dcc held assign` takes her decision, audits it, and
 
 ## Types by profession
 
-`gateway.matrix` in `dcc.toml` names a CSV file (`group,label,feed,read`) that replaces `router/data/professions.csv`; a group is a
-G15 profession code, `staff`, `organisation` or `other`. Terms: `*` everything, `class:10` a class, a type code, `-` takes away. It is
-applied when a document is filed (D2R-TYP02) and for each reader when it is sent (D2R-TYP03).
+Each network may set a table of its own (`dcc network rules`): the folder's network decides. Elsewhere the table that
+`gateway.matrix` in `dcc.toml` names holds, or else `router/data/professions.csv`. It is a CSV file (`group,label,feed,read`); a group
+is a G15 profession code, `staff`, `organisation` or `other`. Terms: `*` everything, `class:10` a class, a type code, `-` takes away.
+It is applied when a document is filed (D2R-TYP02), for each reader when the mails are planned, and again when each is sent
+(D2R-TYP03): a change counts from the next mail on. A network's own table is refused at the least fault, each told by its line; of
+`gateway.matrix`, `dcc check-config` warns of groups, types and classes that nobody has.
 """
 SAID = {"new": "a new document", "replace": "replaces", "delete": "deletes"}
 

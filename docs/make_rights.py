@@ -12,11 +12,23 @@ from pathlib import Path
 
 from dcc.cards.verdict import Verdict
 from dcc.mailbox.records import AccountState
+from dcc.router.doctypes import type_by_code
 from dcc.router.permission import Act, Assurance, FolderState, Mandated, Opposed, Permitted, Situation, permitted
 from dcc.router.reasons import Reason
 from dcc.router.roles import Role
+from dcc.router.typerules import default_text, matrix_of
 
 ROOT = Path(__file__).resolve().parents[1]
+# Two networks side by side: the first has set no rules of its own, the second forbids doctors prescriptions and nurses RCP sheets
+OWN = """group,label,feed,read
+10,médecins,* -class:42,*
+60,infirmiers,34120-6 11506-3,* -34794-8
+other,toutes les autres,,34794-8
+"""
+NETWORKS = {"A": default_text(), "B": OWN}
+TYPES = ("34794-8", "57833-6", "11506-3", "ATTEST-RESID")
+WHO = {"médecin (10)": "10", "infirmier (60)": "60", "sage-femme (50)": "50", "secrétaire (sans profession)": "staff",
+       "automate d'établissement": "organisation"}  # fmt: skip
 BEST = Situation(
     same_network=True, card="VALID", account=AccountState.VALIDATED, role=Role.PROFESSIONAL, assurance=Assurance.CARD,
     nomad_reads=True, folder=FolderState.GIVEN, opposed=Opposed.NO, mandated=Mandated.IN_FORCE, type_allowed=True,
@@ -67,7 +79,35 @@ def page() -> str:
             for value in values
         ]
         blocks.append("\n".join(rows) + "\n")
+    blocks.append(_networks())
     return "\n".join(blocks)
+
+
+def _networks() -> str:
+    """The same deposits and readers in two networks: the rules of the folder's network decide."""
+    rows = [
+        "## Types de documents, réseau par réseau\n",
+        "Each network may have its own table of types by profession (`dcc network rules`); the network of the folder decides, and the",
+        "reason names it. Here network A has none, so that the gateway's table holds, and network B this one:\n",
+        "```", OWN.rstrip(), "```\n",
+        f"| profession | type | {' | '.join(f'{act}, réseau {name}' for name in NETWORKS for act in ('déposer', 'lire'))} |",
+        f"|---|---|{'---|' * 2 * len(NETWORKS)}",
+    ]  # fmt: skip
+    for who, group in WHO.items():
+        for code in TYPES:
+            cells = [_by_type(act, name, group, code) for name in NETWORKS for act in (Act.FEED, Act.READ)]
+            shown = ["oui" if isinstance(one, Permitted) else one.code for one in cells]
+            rows.append(f"| {who} | {code} | {' | '.join(shown)} |")
+    told = [_by_type(act, "B", "organisation", "57833-6") for act in Act]
+    rows += ["", *(f"- {_reason(one)}" for one in told if isinstance(one, Reason))]
+    return "\n".join(rows) + "\n"
+
+
+def _by_type(act: Act, network: str, group: str, code: str) -> Permitted | Reason:
+    matrix, kind = matrix_of(NETWORKS[network]), type_by_code(code)
+    asked = matrix.may_feed if act is Act.FEED else matrix.may_read
+    allowed = asked(group, code, None if kind is None else kind.class_code)
+    return permitted(act, replace(BEST, type_allowed=allowed, type_code=code, network=network))
 
 
 def _answer(act: Act, name: str, value: object) -> str:

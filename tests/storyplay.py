@@ -299,7 +299,8 @@ def _words(text: str, played: Played, demo: DemoInstance) -> str:
 
 
 def _told(played: Played, demo: DemoInstance) -> dict[str, str]:
-    told = {f"reference_of_{one['key']}": one["reference"] for one in played.cast.told["folders"]}
+    told = {"story": str(played.story.path)}
+    told |= {f"reference_of_{one['key']}": one["reference"] for one in played.cast.told["folders"]}
     told |= {f"mailbox_of_{one['key']}": one["mailbox"] for one in played.cast.told["people"]}
     gateway = demo.issued.gateway.signing.certificate
     for one in _received(played, None):

@@ -121,3 +121,13 @@ def account(**changes: Any) -> Account:
 def test_role_of_an_account(changes: dict[str, Any], role: Role) -> None:
     """The account's own role where rules know it, else what its card makes it."""
     assert role_of(account(**changes)) is role
+
+
+def test_the_page_shows_both_networks(pages: Any) -> None:
+    """The same type is accepted in one network and refused in the other, for whoever deposits and for whoever reads."""
+    rows = [line.split(" | ") for line in pages.page().partition("réseau par réseau")[2].splitlines()]
+    answers = {(row[0].lstrip("| "), row[1]): [one.rstrip(" |") for one in row[2:]] for row in rows if len(row) == 6}
+    assert answers["médecin (10)", "57833-6"] == ["oui", "oui", "D2R-TYP02", "oui"]
+    assert answers["infirmier (60)", "34794-8"] == ["D2R-TYP02", "oui", "D2R-TYP02", "D2R-TYP03"]
+    assert answers["médecin (10)", "ATTEST-RESID"] == ["D2R-TYP02", "D2R-TYP03", "oui", "oui"]
+    assert len(answers) == len(pages.WHO) * len(pages.TYPES) + 1  # and the head
