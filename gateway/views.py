@@ -168,4 +168,5 @@ def account_view(account: Account) -> dict[str, Any]:
         "role": account.role,
         "state": account.state.value,
         "encryption_certificate": account.encryption_certificate is not None,
+        "language": account.language,
     }

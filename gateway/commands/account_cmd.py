@@ -1,4 +1,4 @@
-"""`dcc account list|show|validate|refuse|suspend|partner`: who may deposit and read, under a named operator and audited."""
+"""`dcc account list|show|validate|refuse|suspend|language|partner`: who may deposit and read, under a name and audited."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     group.command("validate")(validate)
     group.command("refuse")(refuse)
     group.command("suspend")(suspend)
+    group.command("language")(language)
     group.command("partner")(partner)
     app.add_typer(group, name="account")
 
@@ -81,6 +82,43 @@ def refuse(
 ) -> None:
     """Refuse une demande de compte ; la personne est prévenue. Exemple : dcc account refuse a@x.example -c dcc.toml"""
     _set_state(account, config, operator, json_output, "refused", motive.strip())
+
+
+def language(
+    account: AccountArgument,
+    wanted: Annotated[str, typer.Argument(metavar="fr|en", help="La langue des mails à cette personne.")],
+    config: ConfigOption,
+    network: people.NetworkOption = None,
+    operator: OperatorOption = "",
+    json_output: JsonOption = False,
+) -> None:
+    """Change la langue des mails d'un compte, dès le suivant. Exemple : dcc account language a@x.example en -c dcc.toml"""
+    from dcc.gateway.administering import NotPossible
+    from dcc.gateway.views import account_view
+    from dcc.mailbox import people as store
+    from dcc.mailbox.changes import LanguageChosen
+
+    if wanted not in {"fr", "en"}:
+        common.stop("la langue : fr ou en", common.EXIT_USAGE)
+    found: list[str] = []
+
+    def build(conn: Connection, _now: datetime) -> list[LanguageChosen]:
+        named = store.get_account(conn, account)
+        accounts = [named] if named else store.by_mailbox(conn, network, account)
+        accounts = [one for one in accounts if network is None or one.network == network]
+        if not accounts:
+            raise NotPossible("aucun compte ne porte cet identifiant ou cette adresse")
+        found.extend(one.id for one in accounts)
+        return [LanguageChosen(one.id, wanted) for one in accounts if one.language != wanted]
+
+    people.change(config, operator, build)
+    with people.opened(config) as services, services.database.read() as conn:
+        views = [account_view(one) for one in store.some_accounts(conn, found)]
+    if json_output:
+        common.print_json(views)
+        return
+    for view in views:
+        typer.echo(f"{view['mailbox']} ({view['network']}) : {view['language']}")
 
 
 def show(account: AccountArgument, config: ConfigOption, json_output: JsonOption = False) -> None:

@@ -1,4 +1,4 @@
-"""`dcc network add|list|form|rules`: the networks that this platform carries, their consent forms and rules."""
+"""`dcc network add|list|form|forms|rules`: the networks that this platform carries, their consent forms and rules."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.command("add")(add)
     group.command("list")(list_networks)
     group.command("form")(form)
+    group.command("forms")(list_forms)
     group.command("rules")(rules)
     app.add_typer(group, name="network")
 
@@ -106,3 +107,24 @@ def form(
     people.change(config, operator, build)
     view = {"network": network, "version": version, "language": language, "title": title}
     people.answer(view, f"formulaire {version} publié", as_json=json_output)
+
+
+def list_forms(
+    network: Annotated[str, typer.Argument(help="Identifiant du réseau.")],
+    config: ConfigOption,
+    json_output: JsonOption = False,
+) -> None:
+    """Les versions publiées du formulaire, la plus récente d'abord. Exemple : dcc network forms rca -c dcc.toml"""
+    from dcc.gateway.administering import NotPossible
+    from dcc.mailbox import consentforms
+    from dcc.mailbox import people as store
+
+    with people.opened(config) as services, services.database.read() as conn:
+        if store.get_network(conn, network) is None:
+            raise NotPossible("aucun réseau ne porte cet identifiant")
+        rows = consentforms.versions(conn, network)
+    if json_output:
+        common.print_json(rows)
+        return
+    for row in rows:
+        typer.echo(f"{row.version:<12} {row.language}  depuis le {row.since:%d/%m/%Y}  {row.title}")

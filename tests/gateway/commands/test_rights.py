@@ -53,6 +53,29 @@ def test_network_is_added_with_its_form(instance: Path, tmp_path: Path) -> None:
     assert "existe déjà" in run(instance, "network", "form", "neuro", *form, code=1)
     assert {one["id"] for one in run(instance, "network", "list")} == {"rca", "perinat", "neuro"}
     assert tags(instance)[-2:] == ["operator:network:added", "operator:form:published"]
+    more_forms = ("--version", "2026-2", "--title", "Information", "--text", str(words), "--language", "en", *OPERATOR)
+    run(instance, "network", "form", "neuro", *more_forms)
+    listed = run(instance, "network", "forms", "neuro")
+    assert [(one["version"], one["language"]) for one in listed] == [("2026-2", "en"), ("2026-1", "fr")]
+    assert listed[1]["text"] == "Information du patient."
+    plain = dcc("network", "forms", "neuro", "-c", instance / "dcc.toml").out.splitlines()
+    assert [one.split()[0] for one in plain] == ["2026-2", "2026-1"]
+    assert run(instance, "network", "forms", "rca")[0]["version"] == "2009-1"
+    assert "aucun réseau" in run(instance, "network", "forms", "absent", code=1)
+
+
+def test_language_of_an_account(instance: Path, cast: Cast) -> None:
+    """The language of an address changes in all its networks, or in one; what is so already leaves no trace."""
+    gp, before = cast.person("gp")["mailbox"], len(tags(instance))
+    changed = run(instance, "account", "language", gp, "en", "--network", "perinat", *OPERATOR)
+    assert [(one["network"], one["language"]) for one in changed] == [("perinat", "en")]
+    both = run(instance, "account", "language", gp, "en", *OPERATOR)
+    assert {(one["network"], one["language"]) for one in both} == {("perinat", "en"), ("rca", "en")}
+    assert tags(instance)[before:] == ["operator:account:language_chosen"] * 2
+    assert {one["language"] for one in run(instance, "account", "show", gp)} == {"en"}
+    assert run(instance, "account", "language", both[0]["id"], "fr", *OPERATOR)[0]["language"] == "fr"
+    assert "fr ou en" in run(instance, "account", "language", gp, "de", *OPERATOR, code=2)
+    assert "aucun compte" in run(instance, "account", "language", "x@x.example", "fr", *OPERATOR, code=1)
 
 
 def test_folder_is_opened_with_consent_and_mandate(instance: Path, cast: Cast) -> None:
