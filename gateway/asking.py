@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from dcc.cards.verdict import Judgement, Verdict
+from dcc.gateway.announcedkey import announced
 from dcc.gateway.decided import ended_of
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
@@ -92,18 +93,7 @@ def _registration(conn: Connection, progress: Progress) -> Network | None:
 
 
 def _announced(services: Services, progress: Progress, opened: Opened) -> bytes | None:
-    """The holder's own encryption certificate, announced in the signature (RFC 8551 §2.5.3), judged good.
-
-    Only one of the same national identifier counts (facts/cards.md §10): anybody may announce anything.
-    """
-    judgement = progress.judgement
-    mine = None if judgement is None or judgement.certificate is None else national_id_of(judgement.certificate.holder)
-    for signer in opened.signers:
-        announced = signer.encryption_key_preference
-        if announced is None or mine is None:
-            continue
-        found = services.judge(announced, at=progress.message.received_at, purpose="encrypt")
-        holder = None if found.certificate is None else found.certificate.holder
-        if found.verdict is Verdict.VALID and national_id_of(holder) == mine:
-            return announced
-    return None
+    """The holder's own encryption certificate, announced by one of the signatures."""
+    at = progress.message.received_at
+    found = (announced(services, one, progress.judgement, at) for one in opened.signers)
+    return next((one.der for one in found if one is not None), None)

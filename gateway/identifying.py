@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from dcc.cards.certificate import read_certificate
 from dcc.cards.opposition import LISTS_ALONE, Beside
 from dcc.cards.verdict import Judgement, Verdict
+from dcc.gateway.announcedkey import replaced
 from dcc.gateway.partners import Partner, partner_of
 from dcc.gateway.progress import Progress
 from dcc.gateway.proving import keep
@@ -69,8 +70,9 @@ def identify(services: Services, progress: Progress, opened: Opened) -> Sender |
 
 
 def learned(services: Services, progress: Progress, sender: Sender) -> list[Change]:
-    """What the sender's mail says of how to write back: what the client reads (RFC 8551 §2.7.2), a partner's certificate."""
-    return [*_capabilities(services, progress, sender), *_certificate(progress, sender)]
+    """What the sender's mail says of how to write back: what the client reads (RFC 8551 §2.7.2), a certificate."""
+    own = replaced(services, progress, sender) if progress.partner is None else _certificate(progress, sender)
+    return [*_capabilities(services, progress, sender), *own]
 
 
 def _certificate(progress: Progress, sender: Sender) -> list[Change]:
@@ -86,7 +88,7 @@ def _certificate(progress: Progress, sender: Sender) -> list[Change]:
             continue
         good = known is not None and partner.judge_recipient(known, one.mailbox, at) is Verdict.VALID
         if known is None or not good or found.not_before > read_certificate(known).not_before:
-            changes.append(EncryptionCertificateSeen(one.id, found.der))
+            changes.append(EncryptionCertificateSeen(one.id, found.der, known))
     return changes
 
 

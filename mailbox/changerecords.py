@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from dcc.mailbox.changes import (
     AccountMoved,
     AccountRequested,
@@ -79,8 +81,10 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return None, {"network": network_id, "before": before}
         case AccountRequested(account):
             return None, {"account": account.id, "network": account.network}
-        case AccountMoved(account_id) | CardSeen(account_id) | EncryptionCertificateSeen(account_id):
+        case AccountMoved(account_id) | CardSeen(account_id):
             return None, {"account": account_id}
+        case EncryptionCertificateSeen(account_id, certificate, before):
+            return None, {"account": account_id, "certificate": _print(certificate), "before": _print(before)}
         case LanguageChosen(account_id, language):
             return None, {"account": account_id, "language": language}
         case CapabilitiesSeen(account_id):
@@ -114,3 +118,8 @@ def about(change: Change) -> tuple[str | None, dict[str, str]]:  # noqa: PLR0912
             return None, {"factor": factor_id, "account": account_id, "because": because}
         case TokenIssued(token) | TokenUsed(token):
             return token.folder, {"purpose": token.purpose, "account": token.account or ""}
+
+
+def _print(certificate: bytes | None) -> str:
+    """What names a certificate in the trace."""
+    return "" if certificate is None else hashlib.sha256(certificate).hexdigest()

@@ -93,6 +93,7 @@ class EncryptionCertificateSeen:
 
     account: str
     certificate: bytes
+    before: bytes | None  # the one that it takes the place of
 
 
 @dataclass(frozen=True, slots=True)

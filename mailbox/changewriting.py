@@ -61,8 +61,8 @@ def apply(conn: Connection, change: Change, at: datetime) -> None:  # noqa: PLR0
             people.set_language(conn, account_id, language)
         case CardSeen(account_id, certificate):
             people.set_card(conn, account_id, certificate)
-        case EncryptionCertificateSeen(account_id, certificate):
-            people.set_encryption_certificate(conn, account_id, certificate)
+        case EncryptionCertificateSeen(account_id, certificate, before):
+            _must(people.replace_encryption_certificate(conn, account_id, certificate, before=before))
         case CapabilitiesSeen(account_id, algorithms, signed_at):
             capabilities.remember(conn, account_id, algorithms, signed_at)
         case FolderOpened():

@@ -111,5 +111,13 @@ def set_encryption_certificate(conn: Connection, account_id: str, certificate: b
     conn.execute(update(accounts).where(accounts.c.id == account_id).values(encryption_certificate=certificate))
 
 
+def replace_encryption_certificate(
+    conn: Connection, account_id: str, certificate: bytes, *, before: bytes | None
+) -> bool:
+    """Put a certificate (DER) in the place of the one that was looked at; False when another is there by now."""
+    where = (accounts.c.id == account_id, accounts.c.encryption_certificate.is_not_distinct_from(before))
+    return conn.execute(update(accounts).where(*where).values(encryption_certificate=certificate)).rowcount == 1
+
+
 def _account(row: Row[Any]) -> Account:
     return Account(**{**row._mapping, "state": AccountState(row.state)})

@@ -119,7 +119,7 @@ def _confirm(
         AccountMoved(here.id, (AccountState.REQUESTED,), AccountState.ADDRESS_VERIFIED),
     ]
     if newcomer.encryption_certificate is not None:
-        changes.append(EncryptionCertificateSeen(here.id, newcomer.encryption_certificate))
+        changes.append(EncryptionCertificateSeen(here.id, newcomer.encryption_certificate, here.encryption_certificate))
     language = _language(petition)
     if language is not None:
         changes.append(LanguageChosen(here.id, language))
