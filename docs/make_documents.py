@@ -81,6 +81,7 @@ Written by `docs/make_documents.py` from the tables of the code; do not edit.
 | MSSanté mail | an archive IHE_XDM.zip, by its name or its bytes | each document filed; size and SHA-1 of METADATA.XML checked; one patient a mail |
 | HL7 v2 message | a file that begins with MSH: MDM T02, T04, T10, T11, ORU R01 | filed, replaced or deleted; the acknowledgement (AA, or AE with 900 to 906) is attached to the sealed answer |
 | clinical document alone | a file that is a CDA | filed as if it came in an archive, without METADATA.XML |
+| attestation of consent alone | one CDA of type 59284-0, by mail to the network | opens the folder of a patient who has none there, and is filed in it (decision 0017) |
 | plain files | PDF, JPEG, PNG, TIFF, RTF, text | filed in the folder that the mail names, as the type that a keyword names, in the name of the signer |
 | HPRIM Médecin, HPRIM Santé | the ending .hpr, `****FIN****`, `H\\|~^\\&` | held 903; its patient and the folders that resemble are shown to an identity officer, who may file it |
 | MDN, DSN, automatic reply | RFC 8098, RFC 3464, RFC 3834 | matched to our mail, never a deposit, never answered |

@@ -18,6 +18,8 @@ A person copies a form into a mail, fills in its lines, signs it with the card, 
 network's address (registration and confirmation: to the network's registration address). The first words of the text, or of
 the subject, say what is asked. Software sends the same as an attachment named `{MACHINE}`:
 `{{"demande": "<key>", "champs": {{"<name>": "<value>"}}}}`. A mail that says `FORMULAIRES` is answered with every form.
+A folder also opens without a form: by the attestation of consent as a clinical document (59284-0), sent by itself to the network's
+address ([decision 0017](decisions/0017-an-attestation-opens-a-folder.md)).
 
 """
 

@@ -73,7 +73,7 @@ def _filed(services: Services, progress: Progress, filed: Filed, conn: Connectio
     return Ended(
         MessageState.FILED, filed.reason, folder=filed.folder.id,
         documents=tuple(one.id for one in (*filed.known, *documents)), new_documents=documents, masked=filed.masked,
-        deliveries=tuple(deliveries),
+        deliveries=tuple(deliveries), changes=() if filed.opening is None else (filed.opening,),
     )  # fmt: skip
 
 

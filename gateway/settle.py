@@ -44,9 +44,9 @@ def settle(services: Services, progress: Progress, ended: Ended, now: datetime) 
         )  # fmt: skip
         if not moved:
             raise LostRaceError("the message has another state")
-        _write_documents(conn, ended)
         changes = (*progress.changes, *ended.changes)
-        _write_changes(conn, changes, now)
+        _write_changes(conn, changes, now)  # first: a document may lie in a folder that is opened with it
+        _write_documents(conn, ended)
         outbox.enqueue_all(conn, _owed(progress, ended))
         if ended.receipt is not None:
             _write_receipt(services, conn, *ended.receipt, now)

@@ -19,6 +19,7 @@ from dcc.mailbox.records import Account, MessageState
 from dcc.mailbox.rows import new_id
 from dcc.router import reports
 from dcc.router.answer import plan_answer
+from dcc.router.attested import Opener
 from dcc.router.decide import decide, decide_report
 from dcc.router.petition import Petition
 from dcc.router.read import read_request
@@ -118,7 +119,7 @@ def decide_stage(services: Services, progress: Progress) -> Ended | None:
         decision = decide(
             progress.request, progress.sender, conn=conn, envelope_recipients=progress.message.recipients,
             now=progress.at, environment=services.settings.gateway.environment, rules=services.rules,
-            assigned=progress.assignment,
+            assigned=progress.assignment, opener=Opener(progress.message.id, services.random_bytes),
         )  # fmt: skip
         return ended_of(services, progress, decision, conn)
 

@@ -113,6 +113,7 @@ def _move(
 def _open(conn: Connection, change: FolderOpened, at: datetime) -> None:
     if change.patient is not None:
         folders.add_patient(conn, change.patient)
+    _must(folders.none_yet(conn, change.folder.patient, change.folder.network))
     folders.add_folder(conn, change.folder)
     folders.record_consent(
         conn, change.folder.id, state=ConsentState.GIVEN, at=at, form_version=change.form_version,

@@ -101,6 +101,12 @@ def folders_of(conn: Connection, patient_id: str, network: str | None = None) ->
     return [_folder(row) for row in conn.execute(query)]
 
 
+def none_yet(conn: Connection, patient_id: str, network: str) -> bool:
+    """Whether this patient has no folder in this network; asked in turn, by whoever is about to open one."""
+    conn.execute(select(patients.c.id).where(patients.c.id == patient_id).with_for_update())
+    return not folders_of(conn, patient_id, network)
+
+
 def list_folders(conn: Connection) -> list[Folder]:
     """Every folder, oldest first."""
     return [_folder(row) for row in conn.execute(select(folders).order_by(folders.c.created_at, folders.c.id))]

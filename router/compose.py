@@ -278,6 +278,7 @@ def _context(
         "without_mandate": parameters.get("without_mandate"),
         "masked": parameters.get("masked"),
         "misnamed": parameters.get("misnamed"),
+        "opened": parameters.get("opened"),
         "message": delivery.message,
         "code": code,
         "code_shown": code if told is None or told.ans in {code, OTHER} else f"{code} ({told.ans})",

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from dcc.mailbox import delegations, folders, people
 from dcc.mailbox.snapshot import Snapshot
+from dcc.router.attested import Opener, open_attested
 from dcc.router.decide_deletion import decide_deletion
 from dcc.router.decide_plain import complete
 from dcc.router.decision import Assignment, Decision, Done, Filed, Held, Refused
@@ -38,12 +39,13 @@ def decide(
     environment: str,
     rules: NetworkRules,
     assigned: Assignment | None = None,
+    opener: Opener | None = None,
 ) -> Decision:
     """The decision on one authenticated request; reads the mailbox, writes nothing.
 
     `envelope_recipients` are lower-case addresses, `environment` is "test" or "production". `assigned` is what a
     person decided of the identity: every right is checked as for any other deposit. `rules` are the document rules of
-    every network; those of the folder's network decide.
+    every network; those of the folder's network decide. `opener`: an attestation of consent may open a folder.
     """
     if isinstance(request, Report):
         return decide_report(request, conn=conn, from_address=sender.account.mailbox, authenticated=True)
@@ -58,7 +60,10 @@ def decide(
             return completed
         deposit, place = completed
         return _file(deposit, place, sender, conn, now, rules)
-    found = _place(request, named, sender, conn, environment, assigned)
+    found = open_attested(
+        request, named, sender, _place(request, named, sender, conn, environment, assigned), conn=conn,
+        environment=environment, now=now, opener=opener,
+    )  # fmt: skip
     if not isinstance(found, Located):
         return found
     filed = _file(request, found, sender, conn, now, rules)
@@ -98,6 +103,8 @@ def _place(
 def _identity(place: Located) -> str:
     if place.by.startswith("person"):
         return place.by
+    if place.opening is not None:
+        return "attested, QUAL"
     return "the folder's, QUAL" if place.plain else "exact, QUAL"
 
 
@@ -133,6 +140,7 @@ def _file(
         masked=resolved.masked,
         reason=None if resolved.new else reason("D2R-MSK03" if resolved.masked else "D2R-DUP00"),
         evidence=tuple(evidence),
+        opening=place.opening,
     )
 
 
@@ -143,7 +151,8 @@ def _rights(
     folder, account = place.folder, place.account
     types = [one.type_code for one in deposit.documents]
     lent = delegations.held_by_secretary(conn, account.id) if role_of(account) is Role.SECRETARY else []
-    basis = basis_of(account, folders.mandates_of(conn, folder.id), now, lent, types)
+    mandates = folders.mandates_of(conn, folder.id) if place.opening is None else [place.opening.mandate]
+    basis = basis_of(account, mandates, now, lent, types)
     barred = [one.type_code for one in deposit.documents if not rules.may_feed(account, one.type_code, one.class_code)]
     situation = situation_of(
         account, folder, basis, opposed_to(folders.oppositions_of(conn, folder.id), account, types),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dcc.mailbox.changes import FolderOpened
 from dcc.mailbox.records import Account, Document, Folder, Patient
 from dcc.router.networkrules import RulesInForce
 from dcc.router.reasons import Reason
@@ -33,6 +34,7 @@ class Filed:
     masked: tuple[Document, ...] = ()  # known ones as they are from now on: the author hides them from more people
     reason: Reason | None = None  # D2R-DUP00 when nothing is new
     evidence: tuple[tuple[str, str], ...] = ()  # what each check rested on (I9)
+    opening: FolderOpened | None = None  # an attestation of consent: the folder is opened with it
     misnamed: str | None = None  # a reference of the mail that named no folder, to be told: "unknown" | "mistyped"
 
 

@@ -125,6 +125,8 @@ def _acknowledgement(
     unserved = _named_without_mandate(filed, conn, now)
     if unserved:  # facts §13: not served, and the depositor is told so (D2R-MAN01)
         parameters["without_mandate"] = str(unserved)
+    if filed.opening is not None:
+        parameters["opened"] = "1"
     if filed.misnamed is not None:
         parameters["misnamed"] = filed.misnamed
     hidden = sum(oids.MASQUE_PS in one.confidentiality for one in documents)
@@ -151,7 +153,10 @@ def _named_without_mandate(filed: Filed, conn: Connection, now: datetime) -> int
     named = {one for document in filed.deposit.documents for one in document.recipients}
     if not named:
         return 0
-    return len(named - {one.national_id for one in folders.readers(conn, filed.folder, now)})
+    mandated = {one.national_id for one in folders.readers(conn, filed.folder, now)}
+    if filed.opening is not None:
+        mandated.add(filed.depositor.national_id)
+    return len(named - mandated)
 
 
 def receipt_parameters(envelope: Envelope, disposition: str) -> dict[str, str]:

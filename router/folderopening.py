@@ -39,6 +39,7 @@ class Opening:
     identity_checked: bool
     form_version: str
     proof: str | None = None  # a document or a message
+    attested: bool = False  # an attestation stands in the place of the form, and is its version
 
 
 def plan_opening(
@@ -60,7 +61,7 @@ def plan_opening(
         return reason("D2R-ACC01")
     if role_of(creator) not in OPENERS:
         return reason("D2R-ROL01")
-    if not asked.form_version or not consentforms.known(conn, network.id, asked.form_version):
+    if not asked.attested and not consentforms.known(conn, network.id, asked.form_version):
         return reason("D2R-CNS03", forms=consentforms.names(conn, network.id))
     why = check_form(asked.patient, environment)
     if why is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from dcc.mailbox import folders, outbox, people
+from dcc.mailbox.changes import FolderOpened
 from dcc.mailbox.records import Account, Folder, Patient
 from dcc.mailbox.references import find_references, has_mistyped
 from dcc.router.decision import Assignment, Held, Refused
@@ -37,6 +38,7 @@ class Located:
     account: Account
     by: str
     plain: bool = False  # nothing in the deposit names the patient: the folder alone does
+    opening: FolderOpened | None = None  # the folder is opened with this deposit
 
 
 def what_is_named(conn: Connection, recipients: Sequence[str], subject: str | None) -> Named:

@@ -106,7 +106,7 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
     for name, code, told in (
         ("deleted", "D2R-DEL00", ()), ("masks", "D2R-MSK03", ()), ("already", "D2R-DUP00", ()),
         ("masked-all", None, (("masked", "all"),)), ("masked-some", None, (("masked", "1"),)),
-        ("without-mandate", None, (("without_mandate", "2"),)),
+        ("without-mandate", None, (("without_mandate", "2"),)), ("opened", None, (("opened", "1"),)),
     ):  # fmt: skip
         yield Wording(f"acknowledgement-{name}", "acknowledgement", "coordinator", code, told, True, True, 1)
     for name, told in (("mistyped", (("misnamed", "mistyped"),)), ("unknown", (("misnamed", "unknown"),))):

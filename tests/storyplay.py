@@ -34,7 +34,7 @@ from dcc.gateway.settings import Settings, load_settings
 from dcc.gateway.submission import submit, wait_for_end, wait_for_mails
 from dcc.gateway.views import folder_view, message_view
 from dcc.mailbox import audit, folders, messages, outbox, people
-from dcc.mailbox.records import Delivery, MessageState
+from dcc.mailbox.records import Delivery, Folder, MessageState
 from dcc.mailbox.schema_people import tokens
 from demoinstance import DemoInstance
 from goldenmail import unseal
@@ -74,6 +74,7 @@ class Played:
     received: list[Received] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     folders: dict[str, dict[str, Any]] = field(default_factory=dict)  # as `dcc folder show --json`
+    opened: list[Folder] = field(default_factory=list)  # in the story
     records: list[dict[str, Any]] = field(default_factory=list)  # as `dcc audit export`
     log: str = ""
     metrics: str = ""
@@ -184,6 +185,8 @@ def _look(played: Played, services: Services) -> None:
             folder = folders.folder(conn, one["id"])
             assert folder is not None
             played.folders[one["key"]] = folder_view(conn, folder)
+        told = {one["id"] for one in played.cast.told["folders"]}
+        played.opened = [one for one in folders.list_folders(conn) if one.id not in told]
         played.records = list(audit.export(conn))
         keys = {one["mailbox"]: one["key"] for one in played.cast.told["people"]}
         for account in people.list_accounts(conn):

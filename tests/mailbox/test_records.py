@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from dcc.mailbox import documents, folders, people, timers
+from dcc.mailbox.changes import FolderOpened
+from dcc.mailbox.changewriting import ChangeLost, apply
 from dcc.mailbox.database import Database
 from dcc.mailbox.records import AccountState, ConsentState, DocumentStatus, MandateOrigin
 
@@ -213,3 +215,16 @@ def test_timers(database: Database, now: datetime) -> None:
         assert timers.due_timers(conn, now=now + timedelta(hours=1)) == [("crl", {"url": "y"})]
         timers.clear_timer(conn, "crl")
         assert [key for key, _ in timers.due_timers(conn, now=now + timedelta(hours=3))] == ["other"]
+
+
+def test_one_folder_a_patient_and_network(database: Database, world: Any, now: datetime) -> None:
+    """Two who open a folder of the same patient at once: the second finds the first one's, and opens none."""
+    other = replace(world.folder, id="second", reference="D-2222-2222", address="dossier+b@rca.example.test")
+    mandate = replace(world.mandate, id="m2", folder="second")
+    with pytest.raises(ChangeLost), database.begin() as conn:
+        apply(conn, FolderOpened(other, None, mandate, "2009-1", "doctor"), now)
+    with database.begin() as conn:
+        people.add_network(conn, replace(world.network, id="neuro", address="neuro@x.test"))
+        elsewhere = replace(other, network="neuro")
+        apply(conn, FolderOpened(elsewhere, None, mandate, "2009-1", "doctor"), now)
+        assert {one.id for one in folders.folders_of(conn, "patient")} == {"folder", "second"}

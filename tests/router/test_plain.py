@@ -327,7 +327,18 @@ def test_our_own_subjects_hold_no_keyword(kit: Any) -> None:
         folder = folders.folder(conn, "f0")
     context = {"folder": folder, "subject": "", "documents": [], "code": None, "already": False, "sealed": False}
     extra = dict.fromkeys(
-        ("why", "without_mandate", "masked", "misnamed", "message", "sentence", "sentence_en", "replaces", "depositor"),
+        (
+            "why",
+            "without_mandate",
+            "masked",
+            "misnamed",
+            "opened",
+            "message",
+            "sentence",
+            "sentence_en",
+            "replaces",
+            "depositor",
+        ),
         "",
     )
     network = type("N", (), {"name": "R", "support_phone": "0", "support_mail": "s@x"})()

@@ -125,6 +125,9 @@ def _names(left: Played, mail: Received) -> dict[str, str]:
     for folder in left.cast.told["folders"]:
         names[folder["reference"]] = f"{{reference of {folder['key']}}}"
         names[folder["address"]] = f"{{address of {folder['key']}}}"
+    for opened in left.opened:
+        names[opened.reference] = "{reference of the new folder}"
+        names[opened.address] = "{address of the new folder}"
     return names
 
 
