@@ -7,7 +7,6 @@ message's end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
 
 from dcc.mailbox import consentforms, delegations, folders, people
 from dcc.mailbox.changes import (
@@ -41,6 +40,7 @@ from dcc.router.folderopening import Opening, plan_opening
 from dcc.router.oids import INS_DOMAINS
 from dcc.router.permission import Mandated
 from dcc.router.petition import Petition
+from dcc.router.petitionsaid import day_of, person_named, unclear, unknown_form, until_of
 from dcc.router.presence import AGE, check_presence, proof_among
 from dcc.router.reasons import Reason, reason
 from dcc.router.registration import decide_account, usable
@@ -88,10 +88,10 @@ def _open(petition: Petition, account: Account, desk: Desk) -> Answer:
     if network is None:
         return Refused(reason("D2R-FRM03"), account)
     said = petition.fields
-    born = _day(said["birth_date"])
+    born = day_of(said["birth_date"])
     sex = said["sex"].strip().upper()[:1]
     if born is None or sex not in {"M", "F"}:
-        return Refused(_unclear(petition, "birth_date" if born is None else "sex"), account)
+        return Refused(unclear(petition, "birth_date" if born is None else "sex"), account)
     names = tuple(said["given_names"].replace(",", " ").split())
     oid = said.get("oid") or _domain(desk.environment)
     traits = PatientIdentity(
@@ -104,7 +104,7 @@ def _open(petition: Petition, account: Account, desk: Desk) -> Answer:
         environment=desk.environment, now=desk.now, random_bytes=desk.random_bytes,
     )  # fmt: skip
     if isinstance(planned, Reason):
-        planned = _unknown_form(petition, network.id, desk) if planned.code == "D2R-CNS03" else planned
+        planned = unknown_form(petition, network.id, desk.conn) if planned.code == "D2R-CNS03" else planned
         return Held(planned, account) if planned.outcome == "held" else Refused(planned, account)
     mail = OwedMail("folder_opened", account, (), planned.folder.id)
     return Carried(reason("D2R-ASK04", kind="open"), (planned,), None, (mail,), planned.folder.id)
@@ -124,7 +124,7 @@ def _consent(petition: Petition, folder: Folder, account: Account, sender: Sende
     if not _may_change(folder, account, desk, even_without_consent=True):
         return Refused(reason("D2R-FRM03"), account)
     if given and (form is None or not consentforms.known(desk.conn, folder.network, form)):
-        return Refused(_unknown_form(petition, folder.network, desk), account, folder.id)
+        return Refused(unknown_form(petition, folder.network, desk.conn), account, folder.id)
     state = ConsentState.GIVEN if given else ConsentState.WITHDRAWN
     if folder.consent is state:
         return Refused(reason("D2R-ASK06", outcome="refused"), account, folder.id)
@@ -135,11 +135,11 @@ def _mandate(petition: Petition, folder: Folder, account: Account, sender: Sende
     if not _may_change(folder, account, desk):
         return Refused(reason("D2R-FRM03"), account)
     if not consentforms.known(desk.conn, folder.network, petition.fields["form"]):
-        return Refused(_unknown_form(petition, folder.network, desk), account, folder.id)
-    person = _person(petition.fields["person"], folder.network, desk)
+        return Refused(unknown_form(petition, folder.network, desk.conn), account, folder.id)
+    person = person_named(petition.fields["person"], folder.network, desk.conn)
     if person is None or role_of(person) not in CARERS | {Role.SECRETARY}:
         return Refused(reason("D2R-FRM03"), account, folder.id)
-    until = _until(petition, desk.now)
+    until = until_of(petition, desk.now)
     if isinstance(until, Reason):
         return Refused(until, account, folder.id)
     granted = Mandate(new_id(desk.random_bytes), folder.id, person.id, None, MandateOrigin.GRANTED, desk.now, until)
@@ -147,7 +147,7 @@ def _mandate(petition: Petition, folder: Folder, account: Account, sender: Sende
 
 
 def _revoke(petition: Petition, folder: Folder, account: Account, sender: Sender, desk: Desk) -> Answer:
-    person = _person(petition.fields["person"], folder.network, desk)
+    person = person_named(petition.fields["person"], folder.network, desk.conn)
     if person is None or not (_may_change(folder, account, desk) or person.id == account.id):
         return Refused(reason("D2R-FRM03"), account)
     mine = [
@@ -162,14 +162,14 @@ def _revoke(petition: Petition, folder: Folder, account: Account, sender: Sender
 def _oppose(petition: Petition, folder: Folder, account: Account, sender: Sender, desk: Desk) -> Answer:
     named, code = petition.fields.get("person"), petition.fields.get("type")
     if (named is None) == (code is None):
-        return Refused(_unclear(petition, "Professionnel, Type"), account)
+        return Refused(unclear(petition, "Professionnel, Type"), account)
     if not _may_change(folder, account, desk):
         return Refused(reason("D2R-FRM03"), account)
     if code is not None:
         if type_by_code(code) is None:
-            return Refused(_unclear(petition, "Type"), account, folder.id)
+            return Refused(unclear(petition, "Type"), account, folder.id)
         return _done(petition, Opposed(folder.id, None, code), account, folder)
-    person = _person(named or "", folder.network, desk)
+    person = person_named(named or "", folder.network, desk.conn)
     if person is None:
         return Refused(reason("D2R-FRM03"), account, folder.id)
     return _done(petition, Opposed(folder.id, person.id, None), account, folder)
@@ -201,7 +201,7 @@ def _presence(petition: Petition, folder: Folder, account: Account, sender: Send
         return Refused(token, account, folder.id)
     if token.account != account.id or token.folder != folder.id:
         return Refused(reason("D2R-PRS01", detail="nonce"), account, folder.id)
-    until = _until(petition, desk.now)
+    until = until_of(petition, desk.now)
     if isinstance(until, Reason):
         return Refused(until, account, folder.id)
     mandate = Mandate(
@@ -216,21 +216,21 @@ def _presence(petition: Petition, folder: Folder, account: Account, sender: Send
 
 
 def _delegate(petition: Petition, account: Account, desk: Desk) -> Answer:
-    helper = _person(petition.fields["secretary"], account.network, desk)
+    helper = person_named(petition.fields["secretary"], account.network, desk.conn)
     if role_of(account) not in CARERS or helper is None or role_of(helper) is not Role.SECRETARY:
         return Refused(reason("D2R-FRM03"), account)
-    until = _until(petition, desk.now)
+    until = until_of(petition, desk.now)
     if isinstance(until, Reason):
         return Refused(until, account)
     types = tuple(petition.fields.get("types", "").replace(",", " ").split())
     if any(type_by_code(one) is None for one in types):
-        return Refused(_unclear(petition, "Types"), account)
+        return Refused(unclear(petition, "Types"), account)
     given = Delegation(new_id(desk.random_bytes), account.network, helper.id, account.id, desk.now, until, None, types)
     return _done(petition, DelegationGiven(given), account, None)
 
 
 def _undelegate(petition: Petition, account: Account, desk: Desk) -> Answer:
-    helper = _person(petition.fields["secretary"], account.network, desk)
+    helper = person_named(petition.fields["secretary"], account.network, desk.conn)
     given = [] if helper is None else delegations.held_by_secretary(desk.conn, helper.id)
     mine = [one for one in given if one.professional == account.id and one.covers(desk.now)]
     if not mine:
@@ -240,16 +240,6 @@ def _undelegate(petition: Petition, account: Account, desk: Desk) -> Answer:
 
 
 # --- What they share
-
-
-def _unknown_form(petition: Petition, network: str, desk: Desk) -> Reason:
-    """The consent form named is not a published one: which are, and the request to be filled in again."""
-    return reason("D2R-CNS03", forms=consentforms.names(desk.conn, network), form=petition.kind)
-
-
-def _unclear(petition: Petition, detail: str) -> Reason:
-    """A value that is not understood, and the request to be filled in again."""
-    return reason("D2R-FRM02", detail=detail, form=petition.kind)
 
 
 def _may_change(folder: Folder, account: Account, desk: Desk, *, even_without_consent: bool = False) -> bool:
@@ -271,34 +261,6 @@ def _folder(petition: Petition, sender: Sender, desk: Desk) -> Folder | None:
     reference = find_reference(named) or find_reference(petition.envelope.subject or "")
     folder = None if reference is None else folders.folder(desk.conn, reference)
     return folder if folder is not None and sender.account_in(folder.network) is not None else None
-
-
-def _person(named: str, network: str, desk: Desk) -> Account | None:
-    """A validated account of the network, by its address or its national identifier."""
-    text = named.strip()
-    found = people.by_mailbox(desk.conn, network, text) if "@" in text else people.by_national_id(desk.conn, text)
-    return next((one for one in found if one.network == network and one.state is AccountState.VALIDATED), None)
-
-
-def _until(petition: Petition, now: datetime) -> datetime | Reason | None:
-    said = petition.fields.get("until")
-    if said is None:
-        return None
-    day = _day(said)
-    if day is None:
-        return _unclear(petition, "Jusqu'au")
-    end = datetime.combine(day, time(), UTC) + timedelta(days=1)
-    return end if end > now else _unclear(petition, "Jusqu'au")
-
-
-def _day(text: str) -> date | None:
-    """A date as people write it: JJ/MM/AAAA, or ISO."""
-    for pattern in ("%d/%m/%Y", "%Y-%m-%d", "%d.%m.%Y", "%Y%m%d"):
-        try:
-            return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007  a day has no zone
-        except ValueError:
-            continue
-    return None
 
 
 def _done(petition: Petition, change: Change, account: Account, folder: Folder | None) -> Carried:
