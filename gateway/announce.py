@@ -1,7 +1,8 @@
 """Brings each owed mail to its reader: rights checked again, composed, sealed, sent, and every step committed (I1, I4).
 
-Life of a delivery: queued, sealed (the file is durable, its Message-ID fixed), started (committed before DATA), then
-sent, queued for later, failed or uncertain; withheld when the right to receive it has ended.
+Life of a delivery: queued, sealed (the file is durable, its Message-ID fixed), started (committed before DATA, if
+nothing has changed since it was planned; else it is planned again), then sent, queued for later, failed or uncertain;
+withheld when the right to receive it has ended.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from dcc.gateway.checkpoint import checkpoint
+from dcc.gateway.lastlook import LOOKS, LastLook, Moment, basis
 from dcc.gateway.leases import Kind
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.originals import original_of
@@ -47,11 +49,20 @@ log = structlog.get_logger("dcc.announce")
 class _Plan:
     """What is to be done with one mail: a reason not to send it as owed, a file sealed before, or words to seal."""
 
+    moment: Moment
     why: Reason | None = None
     path: Path | None = None
     composed: Composed | None = None
     profile: Profile | None = None
     failure: str | None = None
+    rests_on: tuple[object, ...] = ()  # the decisions and the rows that the words were made of
+
+
+@dataclass(frozen=True, slots=True)
+class _Overtaken:
+    """Sealed, and nothing of it begun: a right may have ended since it was planned."""
+
+    path: Path
 
 
 class Announcer:
@@ -84,6 +95,7 @@ class Announcer:
             settings.ask_receipts,
         )
         self._sealers = Sealers(services, at_once=at_once)
+        self._look = LastLook(services, clock)
         self._profile = Profile(
             extra_certificates=(services.keys.decryption[0].certificate,),
             post_quantum=services.settings.smime.post_quantum,
@@ -135,33 +147,42 @@ class Announcer:
             self._outcomes.write_down(*owed, *(partial(self._outcomes.give_back, one) for one in waiting))
         return len(claimed)
 
-    def _plans(self, mails: Sequence[Delivery]) -> list[tuple[Delivery, _Plan]]:
+    def _plans(self, mails: Sequence[Delivery], before: _Plan | None = None) -> list[tuple[Delivery, _Plan]]:
         """Rights and content of the mails of one message, read in one moment of the store (I4)."""
         judge = cache(self._services.judge_stored(self._clock))
         with self._services.database.read() as conn:
+            moment = self._look.moment(conn)
             store = Snapshot(conn)
             store.expect([one.account for one in mails if one.account is not None])
             composing = self._composer.begin(store)
-            return [(one, self._plan(one, composing, judge)) for one in mails]
+            return [(one, self._plan(one, composing, judge, moment, before)) for one in mails]
 
-    def _plan(self, delivery: Delivery, composing: Composing, judge: CardJudge) -> _Plan:
+    def _plan(
+        self, delivery: Delivery, composing: Composing, judge: CardJudge, moment: Moment, before: _Plan | None
+    ) -> _Plan:
+        """`before`: what was planned and sealed already; it stands where everything that it rests on is the same."""
         now = self._clock()
         try:
             why = still_allowed(delivery, store=composing.store, now=now, judge=judge, rules=self._services.rules)
             if why is not None and why.outcome != "notice":
-                return _Plan(why)
+                return _Plan(moment, why)
             kind = "notice" if why is not None and delivery.kind != CHANGE else delivery.kind
+            encrypt = why is None and _may_encrypt(delivery, kind, composing.store, judge)
+            rests_on = (why, encrypt, *basis(delivery, composing.store))
+            if before is not None and before.rests_on == rests_on:
+                return replace(before, moment=moment)
             path = self._sealed_before(delivery, composing.store) if why is None else None
             if path is not None:
-                return _Plan(why, path)
+                return _Plan(moment, why, path, rests_on=rests_on)
             composed = composing.compose(
                 delivery, kind=kind, why=None if why is None else why.code,
-                encrypt=why is None and _may_encrypt(delivery, kind, composing.store, judge),
+                encrypt=encrypt,
                 now=now.replace(microsecond=0),  # Date and signingTime are one reading of the clock
             )  # fmt: skip
         except UNMADE as error:
-            return _Plan(failure=type(error).__name__)
-        return _Plan(why, composed=composed, profile=self._profile_for(delivery, composed, composing.store))
+            return _Plan(moment, failure=type(error).__name__)
+        profile = self._profile_for(delivery, composed, composing.store)
+        return _Plan(moment, why, composed=composed, profile=profile, rests_on=rests_on)
 
     def _profile_for(self, delivery: Delivery, composed: Composed, store: Snapshot) -> Profile:
         """How this reader's mail is sealed."""
@@ -174,29 +195,42 @@ class Announcer:
         )  # fmt: skip
 
     def _job(self, delivery: Delivery, plan: _Plan) -> Job | None:
-        """The mail to seal, where words were found for it."""
-        return None if plan.composed is None else Job(delivery, plan.composed, plan.profile or self._profile)
+        """The mail to seal, where words were found for it and no file yet."""
+        if plan.composed is None or plan.path is not None:
+            return None
+        return Job(delivery, plan.composed, plan.profile or self._profile)
 
     def _guarded(self, delivery: Delivery, plan: _Plan, sealed: Finish | None) -> Done | None:
         """A mail that cannot be made is tried again, then failed, visible to the operator (I2)."""
-        failure = plan.failure
-        if failure is None:
+        owed, failure, looks = delivery, plan.failure, 0
+        while failure is None:
             try:
-                return self._carry_out(delivery, plan, sealed)
+                done = self._carry_out(delivery, plan, sealed)
             except UNMADE as error:
                 failure = type(error).__name__
+                break
+            if not isinstance(done, _Overtaken):
+                return done
+            ((_, plan),) = self._plans([owed], replace(plan, path=done.path))
+            (sealed,) = self._sealers.in_turn([self._job(owed, plan)])
+            delivery = replace(
+                owed, sealed_file=done.path.name
+            )  # no row names it yet: it goes if the mail is kept back
+            looks += 1
+            failure = plan.failure if looks < LOOKS else "overtaken"
         log.error("announce_failed", delivery=delivery.id, error=failure)
         self._outcomes.later(delivery, failure)
         return None
 
-    def _carry_out(self, delivery: Delivery, plan: _Plan, sealed: Finish | None) -> Done | None:
+    def _carry_out(self, delivery: Delivery, plan: _Plan, sealed: Finish | None) -> Done | _Overtaken | None:
         """Send one mail, or keep it back; what came of it, unless that is recorded already."""
+        message_id = None if plan.composed is None else plan.composed.headers.message_id
         if plan.path is not None:
-            return self._send(delivery, plan.path, None)
+            return self._send(delivery, plan.path, message_id, plan.moment)
         if plan.composed is not None and sealed is not None:
             path = sealed()
             checkpoint("after-sealed")
-            return self._send(delivery, path, plan.composed.headers.message_id)
+            return self._send(delivery, path, message_id, plan.moment)
         if plan.why is not None and plan.why.outcome == "deferred":
             self._outcomes.defer(delivery, self._clock())
         elif plan.why is not None:
@@ -215,18 +249,24 @@ class Announcer:
         path = self._services.outbox_directory / delivery.sealed_file
         return path if path.exists() else None
 
-    def _send(self, delivery: Delivery, path: Path, message_id: str | None) -> Done | None:
+    def _send(self, delivery: Delivery, path: Path, message_id: str | None, moment: Moment) -> Done | _Overtaken | None:
         """Before DATA the Message-ID and the beginning are committed, and its outcome at once.
 
-        A relay that may be asked twice needs neither: the mails of a batch are recorded together.
+        A relay that may be asked twice needs neither: the mails of a batch are recorded together. Under either no mail
+        goes whose plan may stand no more (I4).
         """
+        if self._look.is_dated(moment) or (self._relay.idempotent and not self._look.stands(moment)):
+            return _Overtaken(path)
         if not self._relay.idempotent:
             with self._services.database.begin() as conn:
-                if not outbox.mark_started(
-                    conn, delivery.id, now=self._clock(), lease=self._lease, attempt=delivery.attempts
-                ):
-                    return None  # we were slower than our lease: it is another worker's now
-                fix(conn, delivery, path, message_id)
+                begun = outbox.mark_started(
+                    conn, delivery.id, now=self._clock(), lease=self._lease, attempt=delivery.attempts,
+                    rights=moment.rights,
+                )  # fmt: skip
+                if begun:
+                    fix(conn, delivery, path, message_id)
+            if not begun:  # else we were slower than our lease: it is another worker's now
+                return _Overtaken(path) if self._look.has_moved(moment) else None
             delivery, message_id = replace(delivery, message_id=message_id or delivery.message_id), None
             checkpoint("after-started")
         outcome = self._relay.send(

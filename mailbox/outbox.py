@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 
 from dcc.mailbox.records import Delivery, DeliveryState
+from dcc.mailbox.rights import UNCHANGED
 from dcc.mailbox.rows import insert_new, pack, pairs, strings
 from dcc.mailbox.schema import outbox
 
@@ -119,19 +120,24 @@ def mark_sealed(conn: Connection, delivery_id: str, *, message_id: str, sealed_f
 
 
 def mark_started(
-    conn: Connection, delivery_id: str, *, now: datetime, lease: timedelta | None = None, attempt: int | None = None
-) -> bool:
+    conn: Connection, delivery_id: str, *, now: datetime, lease: timedelta | None = None, attempt: int | None = None,
+    rights: int | None = None,
+) -> bool:  # fmt: skip
     """Committed before DATA begins: whatever happens next, it is known that it may have arrived.
 
     `attempt` is the number under which it was claimed. False, and nothing is to be sent, where somebody else has
     claimed it since, or has begun: a worker that was slower than its lease must not send it a second time (I1).
-    `lease`: the sending holds the mail for this long from now on.
+    `lease`: the sending holds the mail for this long from now on. `rights`: the number (`mailbox.rights`) that it was
+    planned under; neither is anything to be sent where a right may have ended since (I4).
     """
     begun = _SET.where(outbox.c.state == DeliveryState.QUEUED.value, outbox.c.started_at.is_(None))
     if attempt is not None:
         begun = begun.where(outbox.c.attempts == attempt)
+    known: dict[str, Any] = {"which": delivery_id}
+    if rights is not None:
+        begun, known["rights"] = begun.where(UNCHANGED), rights
     values = {"started_at": now} if lease is None else {"started_at": now, "lease_until": now + lease}
-    return conn.execute(begun.values(**values), {"which": delivery_id}).rowcount == 1
+    return conn.execute(begun.values(**values), known).rowcount == 1
 
 
 def mark_sent(conn: Connection, delivery_id: str, *, now: datetime, message_id: str | None = None) -> bool:

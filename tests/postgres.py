@@ -9,7 +9,7 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from dcc.mailbox.database import Database
@@ -104,3 +104,21 @@ class PostgresServer:
         """Stop and remove."""
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def onto_postgresql(directory: Path, server: PostgresServer) -> None:
+    """Move the state of an instance that nobody uses from its SQLite file into a database of its own."""
+    from dcc.gateway.settings import load_settings  # most tests need no gateway
+
+    config = directory / "dcc.toml"
+    url = server.new_database()
+    source, target = Database(load_settings(config, {}).database_url), Database(url)
+    with source.read() as old, target.begin() as new:
+        for table in metadata.sorted_tables:
+            rows = [dict(row._mapping) for row in old.execute(select(table))]
+            if rows:
+                new.execute(insert(table), rows)
+    source.close()
+    target.close()
+    (directory / "var" / "dcc.sqlite").unlink()
+    config.write_text(f'{config.read_text()}\n[database]\nurl = "{url}"\n')

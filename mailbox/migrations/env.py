@@ -9,7 +9,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, Engine, text
 
-from dcc.mailbox.schema_factors import metadata  # every table: each schema rests on the ones before
+from dcc.mailbox.schema_rights import metadata  # every table: each schema rests on the ones before
 
 ONE_AT_A_TIME = 4712  # an arbitrary number: two gateways that start together migrate one after the other
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
 
 from dcc.gateway.cast_reader import Cast
 from dcc.gateway.demo_deposits import Draft, deposit
@@ -19,11 +18,9 @@ from dcc.gateway.services import open_database
 from dcc.gateway.settings import load_settings
 from dcc.gateway.submission import NotAccepted, submit
 from dcc.mailbox import audit, documents, folders, messages, outbox
-from dcc.mailbox.database import Database
 from dcc.mailbox.records import ENDS, DeliveryState, Message, MessageState
-from dcc.mailbox.schema import metadata
 from killable import SECONDS, Nursery
-from postgres import PostgresServer
+from postgres import PostgresServer, onto_postgresql
 
 pytestmark = pytest.mark.peer("postgresql")
 
@@ -33,18 +30,7 @@ def instance(made: Path, tmp_path: Path, postgres_server: PostgresServer) -> Pat
     """A demo instance whose state lies in PostgreSQL."""
     directory = tmp_path / "instance"
     shutil.copytree(made, directory)
-    url = postgres_server.new_database()
-    source, target = Database(load_settings(directory / "dcc.toml", {}).database_url), Database(url)
-    with source.read() as old, target.begin() as new:
-        for table in metadata.sorted_tables:
-            rows = [dict(row._mapping) for row in old.execute(select(table))]
-            if rows:
-                new.execute(insert(table), rows)
-    source.close()
-    target.close()
-    (directory / "var" / "dcc.sqlite").unlink()
-    config = directory / "dcc.toml"
-    config.write_text(f'{config.read_text()}\n[database]\nurl = "{url}"\n')
+    onto_postgresql(directory, postgres_server)
     return directory
 
 
