@@ -36,6 +36,7 @@ from dcc.router.composeparts import EncodedDeposits
 from dcc.router.distribute import CHANGE, sendable, still_allowed
 from dcc.router.readercard import CardJudge, partner_mailbox
 from dcc.router.reasons import Reason
+from dcc.router.undelivered import known_by_now
 from dcc.smime.errors import SmimeError
 from dcc.smime.seal import Profile
 
@@ -163,7 +164,9 @@ class Announcer:
         """`before`: what was planned and sealed already; it stands where everything that it rests on is the same."""
         now = self._clock()
         try:
-            why = still_allowed(delivery, store=composing.store, now=now, judge=judge, rules=self._services.rules)
+            why = known_by_now(delivery, composing.store.conn) or still_allowed(
+                delivery, store=composing.store, now=now, judge=judge, rules=self._services.rules
+            )
             if why is not None and why.outcome != "notice":
                 return _Plan(moment, why)
             kind = "notice" if why is not None and delivery.kind != CHANGE else delivery.kind

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from dcc.gateway.metrics import Metrics
 from dcc.gateway.relaying import Rejected, Sent, Uncertain
 from dcc.gateway.services import Services
-from dcc.gateway.undelivered import tell
+from dcc.gateway.undelivered import tell, tell_uncertain
 from dcc.mailbox import outbox
 from dcc.mailbox.database import DatabaseFull, DatabaseGone
 from dcc.mailbox.records import AuditRecord, Delivery, DeliveryState
@@ -60,6 +60,7 @@ class Outcomes:
         """Sendings that began and whose worker died: uncertain from now on, never sent again by themselves (I1)."""
         for lost in outbox.interrupted(conn, now=now):
             self.audit(conn, lost, "uncertain", "interrupted", now)
+            tell_uncertain(self._services, conn, lost, now)
             self.count(DeliveryState.UNCERTAIN)
 
     def write_down(self, *records: Callable[[], None]) -> None:
@@ -106,7 +107,8 @@ class Outcomes:
                         if outbox.mark_failed(conn, one.delivery.id, reason=code):
                             tell(self._services, conn, one.told(), "rejected", now)
                     case _:
-                        outbox.mark_uncertain(conn, one.delivery.id)
+                        if outbox.mark_uncertain(conn, one.delivery.id):
+                            tell_uncertain(self._services, conn, one.told(), now)
             self._services.audit.append(conn, *(self._audit_of(one.told(), *one.state(), now) for one in mails))
         for one in mails:
             state, _ = one.state()

@@ -151,6 +151,7 @@ class RelaySettings(_WithPassword):
     lease_seconds: float = Field(default=900, gt=0)  # the longest that one sending may take
     retry_seconds: float = Field(default=300, gt=0)
     expire_seconds: float = Field(default=5 * 86400, gt=0)
+    uncertain_seconds: float = Field(default=900, ge=0)  # a report is waited for; then "may have arrived" is told
 
 
 class WorkerSettings(Section):

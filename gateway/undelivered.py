@@ -1,4 +1,4 @@
-"""A mail that is finally lost is told: to its depositor by mail, to the operator by audit, log and metric (I2).
+"""A mail that is lost, or may be, is told: to its depositor by mail, to the operator by audit, log and metric (I2).
 
 The operator's way is not mail, which may be what does not work (facts: mail §9).
 """
@@ -6,17 +6,17 @@ The operator's way is not mail, which may be what does not work (facts: mail §9
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import structlog
 from sqlalchemy import Connection
 
 from dcc.gateway.services import Services
-from dcc.mailbox import outbox
+from dcc.mailbox import outbox, uncertain
 from dcc.mailbox.records import AuditRecord, Delivery
 from dcc.mailbox.rows import new_id
-from dcc.router.undelivered import plan_undelivered
+from dcc.router.undelivered import plan_uncertain, plan_undelivered
 
 # Too long tried; refused by the next host; given back by a later one; waiting too long for a card that nobody can judge
 Why = Literal["expired", "rejected", "bounced", "waiting"]
@@ -45,3 +45,13 @@ def tell(services: Services, conn: Connection, delivery: Delivery, why: Why, now
     )  # fmt: skip
     log.error("undelivered", delivery=delivery.id, kind=delivery.kind, why=why, told=new)
     services.count_lost(why)
+
+
+def tell_uncertain(services: Services, conn: Connection, delivery: Delivery, now: datetime) -> None:
+    """Write, with the state `uncertain`, who will be told of it, unless a report or a person says in time what became of
+    it. The state has its audit record and its metric already.
+    """
+    due = now + timedelta(seconds=services.settings.relay.uncertain_seconds)
+    owed = plan_uncertain(conn, delivery, now=now, due=due, new_id=new_id)
+    new = owed is not None and uncertain.owe(conn, owed)
+    log.warning("uncertain", delivery=delivery.id, kind=delivery.kind, told=new)

@@ -20,6 +20,7 @@ WATCHED: Mapping[str, tuple[str, ...]] = {
     "mandates": CHANGED,
     "oppositions": ("INSERT", *CHANGED),
     "documents": CHANGED,
+    "document_rules": CHANGED,
 }
 _REVISION = select(rights.c.revision).where(rights.c.id == 1)
 _NOW = func.coalesce(_REVISION.scalar_subquery(), 0)

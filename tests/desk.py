@@ -32,7 +32,7 @@ from dcc.smime.open import open_message
 DR_A, DR_B, DR_C = "oncologist", "gp", "no_mandate"
 ZIP, PDF = "application/zip", "application/pdf"
 File = tuple[str, str, bytes]
-AFTERWARDS = frozenset({"undelivered"})  # mails that tell what became of others
+AFTERWARDS = frozenset({"undelivered", "uncertain"})  # mails that tell what became of others
 
 
 @dataclass

@@ -97,6 +97,10 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
         for sealed in (True, False):
             end = "" if sealed else "-clear"
             yield Wording(f"undelivered-{code}{end}", "undelivered", "coordinator", code, (), False, sealed)
+    for code in ("D2R-DLV03", "D2R-DLV04"):
+        for sealed in (True, False):
+            end = "" if sealed else "-clear"
+            yield Wording(f"uncertain-{code}{end}", "uncertain", "coordinator", code, (), False, sealed)
     yield Wording("forms", "forms", "gp", "D2R-ASK04", (("kind", "help"),), False)
     yield Wording("report-one", "report", documents=1)
     yield Wording("report-two", "report", documents=2)

@@ -41,11 +41,14 @@ class Left:
             while True:
                 with database.read() as conn:
                     self.messages: list[Message] = messages.list_messages(conn, limit=10_000)
-                    self.deliveries: list[Delivery] = outbox.deliveries(conn)
+                    owed = outbox.deliveries(conn)
                     folder = folders.folder(conn, self.cast.folder("main")["address"])
                     assert folder is not None
                     self.documents: list[Document] = documents.documents(conn, folder.id)
                     self.verified = audit.verify(conn, open_keys(settings).signing.certificate)
+                # What tells of an uncertain mail waits for its time
+                self.notices: list[Delivery] = [one for one in owed if one.kind == "uncertain"]
+                self.deliveries: list[Delivery] = [one for one in owed if one.kind != "uncertain"]
                 waiting = [one.id for one in self.messages if one.state not in ENDS]
                 waiting += [one.id for one in self.deliveries if one.state is DeliveryState.QUEUED]
                 if not waiting:
@@ -195,6 +198,7 @@ class TestRelayed:
         for one in left.deliveries:
             if one.state is state:
                 assert received[one.mailbox] == arrived
+        assert len(left.notices) == (state is DeliveryState.UNCERTAIN)
         assert left.verified.ok
 
     def test_at_random(self, nursery: Nursery, relayed: Path, host: ScriptedServer) -> None:

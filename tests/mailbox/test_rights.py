@@ -131,7 +131,7 @@ def test_begun_only_under_the_number_it_was_planned_with(full: Database, make_de
 
 def test_triggers_after_every_way_of_migrating(database: Database, world: Any) -> None:
     """Down before the number and up again: it is kept again, and every watched table has its triggers."""
-    downgrade(database.engine, "0008")
+    downgrade(database.engine, "0009")
     upgrade(database.engine)
     assert raised(database, lambda conn: people.set_language(conn, "doctor", "en")) >= 1
     query = "SELECT tbl_name FROM sqlite_master WHERE type = 'trigger'"

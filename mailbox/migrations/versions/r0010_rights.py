@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -18,6 +18,7 @@ WATCHED = {
     "mandates": CHANGED,
     "oppositions": ("INSERT", *CHANGED),
     "documents": CHANGED,
+    "document_rules": CHANGED,
 }
 RAISE = """
     INSERT INTO rights (id, revision) VALUES (1, 1)
