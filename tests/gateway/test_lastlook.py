@@ -135,6 +135,13 @@ def list_card(rooms: Rooms) -> None:
     load_crls(rooms.services.settings, rooms.services.judge.crls)
 
 
+def set_rules(rooms: Rooms, read: str = "* -34794-8") -> None:
+    """The network sets document rules of its own, under which nobody reads such a report."""
+    table = rooms.services.settings.directory / "regles.csv"
+    table.write_text(f"group,label,feed,read\nother,tous,*,{read}\n", encoding="utf-8")
+    command(rooms, "network", "rules", "rca", "--set", str(table))
+
+
 ENDED: list[tuple[Callable[[Rooms], None], str]] = [
     (withdraw, "D2R-CNS02"),
     (close, "D2R-FLD01"),
@@ -145,6 +152,7 @@ ENDED: list[tuple[Callable[[Rooms], None], str]] = [
     (suspend, "D2R-ACC04"),
     (mask, "D2R-MSK01"),
     (delete, "D2R-DEL01"),
+    (set_rules, "D2R-TYP03"),
     (other_card, "D2R-CRL02"),
     (list_card, "D2R-CRL02"),
 ]
@@ -293,16 +301,19 @@ def test_whatever_decides_is_watched(rooms: Rooms) -> None:
             name for name in metadata.tables if f" {name} " in f"{statement} ".replace("\n", " ").replace(",", " ")
         )
 
+    set_rules(rooms, "*")
     owed = [one for one in rooms.deliveries() if one.kind in CONTENT_KINDS]
     assert owed
+    rules = rooms.services.rules
     with rooms.services.database.read() as conn:
         event.listen(conn, "before_cursor_execute", note)
         judge = rooms.services.judge_stored(rooms.clock)
         for one in owed:
-            why = still_allowed(one, store=Snapshot(conn), now=rooms.clock.at, judge=judge)
+            why = still_allowed(one, store=Snapshot(conn), now=rooms.clock.at, judge=judge, rules=rules)
             assert why is None or why.outcome == "notice"
     parts = {"parts"}  # written with their document, and rewrapped under another key: no right rests on them
-    assert {"accounts", "folders", "mandates", "oppositions", "documents"} <= read
+    assert {"accounts", "folders", "mandates", "oppositions", "documents", "networks"} <= read
+    assert "document_rules" in read
     assert read - parts <= set(rights.WATCHED)
 
 

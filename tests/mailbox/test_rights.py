@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, get_args
 
 import pytest
 from sqlalchemy import Connection, delete, insert, text, update
 from sqlalchemy.exc import IntegrityError
 
-from dcc.mailbox import changes, documents, folders, messages, outbox, people, rights
+from dcc.mailbox import changes, documentrules, documents, folders, messages, outbox, people, rights
 from dcc.mailbox.changes import Change
 from dcc.mailbox.changewriting import apply
 from dcc.mailbox.database import Database
 from dcc.mailbox.migrate import downgrade, upgrade
-from dcc.mailbox.records import AccountState, ConsentState, DocumentStatus
+from dcc.mailbox.records import AccountState, ConsentState, DocumentRules, DocumentStatus
 from dcc.mailbox.schema import metadata, oppositions
+
+
+def rules(content: str) -> DocumentRules:
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    return DocumentRules("rca", documentrules.digest(content), content, at, "A. Martin")
+
+
+RULES, STRICTER = rules("a"), rules("b")
 
 
 def raised(database: Database, write: Callable[[Connection], Any]) -> int:
@@ -32,8 +40,9 @@ def raised(database: Database, write: Callable[[Connection], Any]) -> int:
 
 @pytest.fixture
 def full(database: Database, world: Any, now: datetime) -> Database:
-    """A folder with a mandate, an opposition and a document."""
+    """A folder with a mandate, an opposition and a document, in a network with rules of its own."""
     with database.begin() as conn:
+        documentrules.choose(conn, RULES, before=None)
         folders.add_mandate(conn, world.mandate)
         folders.add_opposition(conn, folder="folder", account="nurse", type_code=None, at=now)
         documents.add_document(conn, world.document)
@@ -57,13 +66,30 @@ def test_losing_a_row(full: Database) -> None:
 ENDED: list[Change] = [
     changes.AccountMoved("doctor", (AccountState.VALIDATED,), AccountState.SUSPENDED),
     changes.CardSeen("doctor", b"\x30\x02"),
-    changes.EncryptionCertificateSeen("doctor", b"\x30\x03"),
+    changes.EncryptionCertificateSeen("doctor", b"\x30\x03", b"\x30\x01"),
+    changes.RulesSet(STRICTER, RULES.sha256),
+    changes.RulesLeft("rca", RULES.sha256),
     changes.ConsentChanged("folder", ConsentState.WITHDRAWN, None, None),
     changes.FolderClosed("folder"),
     changes.MandateRevoked("mandate", "folder"),
     changes.Opposed("folder", "doctor", None),
     changes.Opposed("folder", None, "34794-8"),
 ]
+
+
+# Changes that give something, or that no mail to a reader rests on
+OTHERS = {
+    changes.NetworkAdded, changes.FormPublished, changes.AccountRequested, changes.LanguageChosen,
+    changes.CapabilitiesSeen, changes.FolderOpened, changes.MandateGranted, changes.DelegationGiven,
+    changes.DelegationRevoked, changes.OppositionLifted, changes.FactorEnrolled, changes.FactorConfirmed,
+    changes.FactorRevoked, changes.TokenIssued, changes.TokenUsed,
+}  # fmt: skip
+
+
+def test_every_kind_of_change_is_placed() -> None:
+    """Whoever adds a kind of change says here whether it may end a right; if it may, it is tried below."""
+    assert {type(one) for one in ENDED} | OTHERS == set(get_args(Change))
+    assert not {type(one) for one in ENDED} & OTHERS
 
 
 @pytest.mark.parametrize("change", ENDED, ids=lambda one: type(one).__name__)

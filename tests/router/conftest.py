@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -31,7 +32,6 @@ from dcc.mailbox.records import (
     Patient,
 )
 from dcc.mailbox.references import new_reference
-from dcc.mailbox.schema import metadata
 from dcc.router.cda_write import CdaDraft, Section, Structure, write_n1, write_n3
 from dcc.router.decide import decide
 from dcc.router.decision import Decision, Filed
@@ -230,11 +230,21 @@ class Kit:
         return Attachment(name, media_type, len(data), hashlib.sha256(data).hexdigest(), "attachment", file)
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated and empty SQLite file that tests copy."""
+    path = tmp_path_factory.mktemp("router") / "empty.sqlite"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
 @pytest.fixture
-def kit(tmp_path: Path) -> Iterator[Kit]:
+def kit(tmp_path: Path, migrated: Path) -> Iterator[Kit]:
     """The network, its people, P0 with consent (DrA, DrB, nurse, hospital mandated) and P1."""
+    shutil.copy(migrated, tmp_path / "router.sqlite")
     database = Database(f"sqlite:///{tmp_path}/router.sqlite")
-    metadata.create_all(database.engine)
     made = Kit(database)
     with database.begin() as conn:
         for network in ("rca", "rcb"):

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from dcc.mailbox import delegations, documentrules, folders, people
+from dcc.mailbox import delegations, documentrules, folders, people, rights
 from dcc.mailbox.database import Database
 from dcc.mailbox.records import (
     Account,
@@ -67,6 +67,7 @@ steps = st.one_of(
     st.tuples(st.just("deposit"), someone),
     st.tuples(st.just("rules"), st.sampled_from(list(RULES))),
     st.tuples(st.just("rules"), st.sampled_from(list(RULES))),
+    st.tuples(st.just("plan")),
     st.tuples(st.just("send")),
 )
 histories = st.lists(st.tuples(st.sampled_from(list(NETWORKS)), steps), min_size=3, max_size=30)
@@ -155,6 +156,7 @@ class Life:
         self.world = World()
         self.numbers = (f"{network}{number}" for number in itertools.count(1))
         self.owed: list[Delivery] = []
+        self.planned: tuple[int, datetime, list[Delivery]] = (0, START, [])
         with kit.database.read() as conn:
             holders = {one.id: key for key, one in accounts.items()}
             for one in folders.mandates_of(conn, self.folder):
@@ -251,9 +253,21 @@ class Life:
             assert self.world.may_read(self._who(one)), "a mail is owed to somebody without a right"
             self.owed.append(one)
 
-    def send(self) -> None:
-        """Everything that is owed: sent exactly where the rules of this moment still allow it."""
+    def plan(self) -> None:
+        """What a batch rests on: who may be sent to now, and the number under which that was found out."""
         with self.kit.database.read() as conn:
+            found = [one for one in self.owed if self.world.may_read(self._who(one))]
+            self.planned = (rights.revision(conn), self.world.at, found)
+
+    def send(self) -> None:
+        """Everything that is owed: sent exactly where the rules of this moment still allow it.
+
+        A plan whose number and time are still those of now allows nothing that the rules of now forbid.
+        """
+        with self.kit.database.read() as conn:
+            number, at, planned = self.planned
+            if (rights.revision(conn), self.world.at) == (number, at):
+                assert all(self.world.may_read(self._who(one)) for one in planned)
             store = Snapshot(conn)
             for one in self.owed:
                 why = still_allowed(one, store=store, now=self.world.at, judge=good, rules=self.kit.rules)
@@ -287,6 +301,9 @@ def second_network(conn: Connection, accounts: dict[str, Account]) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(histories)
 @example([("rcb", ("rules", BARRED)), ("rca", ("deposit", "dra")), ("rcb", ("deposit", "dra"))])
+@example(
+    [("rca", ("deposit", "dra")), ("rca", ("plan",)), ("rca", ("rules", BARRED)), ("rca", ("send",))],
+)
 @example(
     [("rca", ("deposit", "dra")), ("rca", ("rules", ONLY_DOCTORS)), ("rca", ("send",)), ("rcb", ("deposit", "dra"))]
 )
