@@ -22,6 +22,7 @@ from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.lastlook import LOOKS, LastLook, Moment, basis
 from dcc.gateway.leases import Kind
 from dcc.gateway.metrics import Metrics
+from dcc.gateway.operatorbox import open_box
 from dcc.gateway.originals import original_of
 from dcc.gateway.outcomes import Done, Outcomes, fix
 from dcc.gateway.relaying import Relay, TryLater
@@ -94,6 +95,7 @@ class Announcer:
             services.unseal_secret,
             partial(original_of, services),
             settings.ask_receipts,
+            open_box(services),
         )
         self._sealers = Sealers(services, at_once=at_once)
         self._look = LastLook(services, clock)

@@ -21,6 +21,7 @@ from dcc.gateway import directory
 from dcc.gateway.crlfetch import fetcher_of, refreshed, silent
 from dcc.gateway.crlupdate import WARNING, in_force, wants_look
 from dcc.gateway.instance import open_keyring, open_keys
+from dcc.gateway.operatorbox import is_ours, open_certificate
 from dcc.gateway.ownkeys import SOON
 from dcc.gateway.partners import open_partners
 from dcc.gateway.relay import tls_context
@@ -55,6 +56,7 @@ def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]
     _trust(settings, now, problems, warnings)
     _server(settings, now, problems, warnings)
     _relay(settings, problems, warnings)
+    _operator(settings, now, problems, warnings)
     _database(settings, problems)
     try:
         open_matrix(settings)
@@ -222,12 +224,31 @@ def _relay(settings: Settings, problems: list[str], warnings: list[str]) -> None
         problems.append(f"relay.host : {relay.host} n'est pas un nom d'hôte")
 
 
+def _operator(settings: Settings, now: datetime, problems: list[str], warnings: list[str]) -> None:
+    if settings.operator.address is None and settings.gateway.environment == "production":
+        warnings.append("operator.address : personne n'est prévenu de ce qu'on écrit à postmaster (RFC 5321 §4.5.1)")
+    try:
+        certificate = open_certificate(settings)
+    except ConfigurationError as error:
+        problems.extend(error.problems)
+        return
+    if certificate is None:
+        return
+    end = certificate.not_valid_after_utc
+    if not certificate.not_valid_before_utc <= now <= end:
+        warnings.append("operator.certificate : le certificat n'est pas valable ; rien n'est joint à ce qui est écrit")
+    elif end - now < SOON:
+        warnings.append(f"operator.certificate : le certificat finit le {end:%d/%m/%Y}")
+
+
 def _database(settings: Settings, problems: list[str]) -> None:
     try:
         with open_database(settings) as database:
             database.check()
-            with database.begin():
-                pass  # a transaction that writes can begin: not read-only, not full
+            with database.begin() as conn:  # a transaction that writes can begin: not read-only, not full
+                operator = settings.operator.address
+                if operator is not None and is_ours(conn, settings, operator):
+                    problems.append("operator.address : c'est une adresse de la passerelle elle-même")
     except ConfigurationError as error:
         problems.extend(error.problems)
     except SchemaMismatch:

@@ -21,6 +21,7 @@ from dcc.gateway.settings_sections import (
     KeysSettings,
     LimitName,
     MetricsSettings,
+    OperatorSettings,
     PartnerSettings,
     RelaySettings,
     Section,
@@ -53,6 +54,7 @@ class Settings(Section):
     keys: KeysSettings
     trust: TrustSettings
     relay: RelaySettings = RelaySettings()
+    operator: OperatorSettings = OperatorSettings()
     worker: WorkerSettings = WorkerSettings()
     address_book: DirectorySettings = DirectorySettings()
     partners: list[PartnerSettings] = Field(default=[])

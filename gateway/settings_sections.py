@@ -154,6 +154,28 @@ class RelaySettings(_WithPassword):
     uncertain_seconds: float = Field(default=900, ge=0)  # a report is waited for; then "may have arrived" is told
 
 
+class OperatorSettings(Section):
+    """Who is told by mail of what is written to postmaster and abuse (RFC 5321 §4.5.1, RFC 2142 §4; decision 0018)."""
+
+    address: str | None = None  # a mailbox outside this gateway; none: nobody is, and `dcc held list` shows it
+    certificate: Path | None = (
+        None  # PEM or DER: the mail itself is sent, sealed for it; none: that one waits, and which
+    )
+
+    @field_validator("address")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and (value.count("@") != 1 or not all(value.split("@")) or not value.isascii()):
+            raise ValueError("n'est pas une adresse")
+        return value
+
+    @model_validator(mode="after")
+    def _whose(self) -> Self:
+        if self.certificate is not None and self.address is None:
+            raise ValueError("certificate ne va pas sans address")
+        return self
+
+
 class WorkerSettings(Section):
     """Threads, and how a failed stage is tried again."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from dcc.cards.verdict import Verdict
+from dcc.gateway import operatorbox
 from dcc.gateway.asking import newcomer, petition_stage, renewed
 from dcc.gateway.decided import ended_of
 from dcc.gateway.held import FOR_OPERATOR
@@ -48,7 +49,8 @@ def open_stage(services: Services, progress: Progress) -> Ended | None:
             return told
     if for_operator:  # kept under a key (I3), not opened, not answered (I5)
         progress.clear = True
-        return Ended.held(reason(FOR_OPERATOR))
+        told_of = operatorbox.tell(services, message, source, size, progress.at)
+        return Ended.held(reason(FOR_OPERATOR), deliveries=told_of)
     closed = services.unopenable.closed_until(message.mail_from, message.peer, progress.at)
     if closed is not None:  # R-ORACLE: neither opened nor answered before then
         return Ended.held(reason(TOO_MANY), retry_at=closed)

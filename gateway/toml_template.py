@@ -47,6 +47,10 @@ certificate = "keys/smtp.pem"  # certificat du serveur et sa chaîne, PEM
 private_key = "keys/smtp.key"
 require_tls = true
 
+[operator]                       # qui est prévenu de ce qu'on écrit à postmaster et abuse
+# address = "exploitant@AILLEURS.example"     # hors de cette passerelle
+# certificate = "keys/exploitant.pem"         # pour chiffrer ; sans, le mail dit seulement que quelque chose attend
+
 [keys]
 signing = "keys/signature.p12"             # certificat d'organisation SIGN, qui nomme les adresses de la passerelle
 decryption = ["keys/dechiffrement.p12"]    # certificat d'organisation CONF ; gardez les anciens à la suite

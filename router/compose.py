@@ -9,12 +9,15 @@ from typing import Any
 
 from dcc.mailbox.records import Account, Delivery, Document, Folder, Network, Patient
 from dcc.mailbox.snapshot import Snapshot
+from dcc.router import operatormail
 from dcc.router.asked import Unseal, asked
-from dcc.router.composeparts import EncodedDeposits, EncodedPart, attachment_head, encoded_part
+from dcc.router.composeparts import EncodedDeposits, EncodedPart, encoded_part
 from dcc.router.distribute import sendable
 from dcc.router.hl7_ack import FILE_NAME, MEDIA_TYPE, acknowledgement
+from dcc.router.mailbody import mail_body
 from dcc.router.names import label_of, mss_subject
 from dcc.router.narrative import MORE
+from dcc.router.operatormail import OperatorBox
 from dcc.router.petition import blank
 from dcc.router.reasons import reason
 from dcc.router.receipts import (
@@ -29,7 +32,7 @@ from dcc.router.receipts import (
 )
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.segments import Body
-from dcc.templates.render import Rendered, render, to_copy
+from dcc.templates.render import render, to_copy
 
 BODY_TEXT = 30_000  # characters of the documents that a mail's body shows
 ALREADY = frozenset({"D2R-DUP00", "D2R-MSK03"})
@@ -70,6 +73,7 @@ class Composer:
     unseal: Unseal  # a one-time secret as the outbox keeps it -> its octets
     original: Originals  # a received mail -> what its sender wrote
     receipts: bool = False  # whether our reports ask for one (ECO.2.3.2)
+    operator: OperatorBox | None = None  # who reads what is written to postmaster
 
     def begin(self, store: Snapshot) -> Composing:
         """Compose mails out of one snapshot; what the readers of a deposit have in common is made once."""
@@ -77,18 +81,17 @@ class Composer:
 
     def headers(
         self,
-        account: Account,
-        network: Network,
+        to: str,
+        author: str,
         subject: str,
         message_id: str,
         now: datetime,
-        extra: tuple[tuple[str, str], ...],
-        sender: str | None = None,
+        extra: tuple[tuple[str, str], ...] = (),
     ) -> MailHeaders:
         inside = extra or (("X-MSS-NIL", self.product),)
         return MailHeaders(
-            from_=f"{network.name} <{sender or network.address}>",
-            to=account.mailbox,
+            from_=author,
+            to=to,
             subject=subject,
             date=now,
             message_id=message_id,
@@ -98,39 +101,6 @@ class Composer:
 
     def message_id(self, delivery: Delivery) -> str:
         return f"<{delivery.id}@{self.address.rpartition('@')[2]}>"
-
-    def mail(
-        self, words: Rendered, parts: Sequence[EncodedPart] = (), receipt: Receipt | None = None
-    ) -> tuple[Body, tuple[tuple[str, str], ...]]:
-        boundary = f"=_{self.random_bytes(18).hex()}"
-        inner = f"=_{self.random_bytes(18).hex()}"
-        text = (
-            f"--{inner}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-            f"{_base64(words.text)}--{inner}\r\nContent-Type: text/html; charset=utf-8\r\n"
-            f"Content-Transfer-Encoding: base64\r\n\r\n{_base64(words.html)}--{inner}--\r\n"
-        )
-        if receipt is not None:
-            head = (
-                f"--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-            )
-            report = head.encode() + _base64(words.text).encode() + f"--{boundary}\r\n".encode() + receipt.fields
-            kind = f'multipart/report; report-type=disposition-notification; boundary="{boundary}"'
-            # RFC 6522 §3: an optional third part, the HL7 acknowledgement or the original mail
-            third: list[bytes | Any] = [report]
-            if receipt.original:
-                third += [f"--{boundary}\r\n".encode(), *receipt.original, b"\r\n"]
-            for part in parts:
-                third += [f"--{boundary}\r\n".encode() + attachment_head(part.name, part.media_type), part.segment]
-            return [*third, f"--{boundary}--\r\n".encode()], (("Content-Type", kind),)
-        if not parts:
-            return [text.encode()], (("Content-Type", f'multipart/alternative; boundary="{inner}"'),)
-        start = f'--{boundary}\r\nContent-Type: multipart/alternative; boundary="{inner}"\r\n\r\n{text}'
-        body: list[bytes | Any] = [start.encode()]
-        for part in parts:
-            body.append(f"\r\n--{boundary}\r\n".encode() + attachment_head(part.name, part.media_type))
-            body.append(part.segment)
-        body.append(f"\r\n--{boundary}--\r\n".encode())
-        return body, (("Content-Type", f'multipart/mixed; boundary="{boundary}"'),)
 
 
 @dataclass(slots=True)
@@ -143,6 +113,8 @@ class Composing:
 
     def compose(self, delivery: Delivery, *, kind: str, why: str | None, encrypt: bool, now: datetime) -> Composed:
         """The mail. `kind` may be "notice" where a report was owed; `why` its reason. Raises NothingToSay."""
+        if kind == operatormail.KIND:
+            return self._operator(delivery, now)
         account = None if delivery.account is None else self.store.account(delivery.account)
         if account is None:
             raise NothingToSay("no account")
@@ -167,10 +139,25 @@ class Composing:
             if wants_receipt(delivery):
                 third = () if parts or original is None else original_part(original)
                 receipt = Receipt(machine_part(delivery, self.composer.address), third)
-        body, content_headers = self.composer.mail(words, parts, receipt)
-        sender = network.registration if kind == REGISTRATION else None
-        headers = self.composer.headers(account, network, subject, message_id, now, (), sender)
+        body, content_headers = mail_body(words, self.composer.random_bytes, parts, receipt)
+        author = _author(network, network.registration if kind == REGISTRATION else None)
+        headers = self.composer.headers(account.mailbox, author, subject, message_id, now)
         return Composed(headers, body, content_headers, account.encryption_certificate if sealed else None)
+
+    def _operator(self, delivery: Delivery, now: datetime) -> Composed:
+        """What somebody has written to the gateway's operator; sealed for that mailbox alone, if for any."""
+        composer, box = self.composer, self.composer.operator
+        message = None if delivery.message is None else self.store.message(delivery.message)
+        if box is None or message is None:
+            raise NothingToSay("no operator")
+        told = operatormail.told(message, box, self.store, now, composer.random_bytes)
+        if told is None:
+            raise NothingToSay("no network")
+        body, content_headers = mail_body(told.words, composer.random_bytes, told.parts)
+        author = f"{composer.name} <{composer.address}>"
+        message_id = delivery.message_id or composer.message_id(delivery)
+        headers = composer.headers(box.address, author, told.words.subject, message_id, now)
+        return Composed(headers, body, content_headers, told.encrypt_to)
 
     def _original(self, delivery: Delivery) -> Original | None:
         message = None if delivery.message is None else self.store.message(delivery.message)
@@ -203,7 +190,7 @@ class Composing:
             ("X-MSS-INS", "O" if patient.status == "QUAL" else "N"),  # ECO.2.4.2
             ("X-MSS-NIL", self.composer.product),  # ECO.2.4.3
         )
-        headers = self.composer.headers(account, network, subject, message_id, now, extra)
+        headers = self.composer.headers(account.mailbox, _author(network), subject, message_id, now, extra)
         if self.composer.receipts:
             asked_for = ("Disposition-Notification-To", self.composer.address)  # ECO.2.3.2: equal to the Return-Path
             headers = replace(headers, outer_extra=(*headers.outer_extra, asked_for))
@@ -236,7 +223,11 @@ class Composing:
         enclosed = self.composer.encoded.enclosed(found, patient, folder, complete=complete)
         readings = [one.shortened(BODY_TEXT // len(found), MORE) for one in enclosed.readings]
         words = render("report", language, context, readings)
-        return (words.subject, *self.composer.mail(words, enclosed.parts))
+        return (words.subject, *mail_body(words, self.composer.random_bytes, enclosed.parts))
+
+
+def _author(network: Network, address: str | None = None) -> str:
+    return f"{network.name} <{address or network.address}>"
 
 
 def _named(found: Sequence[Document], language: str) -> str:
@@ -302,9 +293,3 @@ def _application_part(
         kept, code=delivery.reason, ans=parameters.get("ans"), control_id=message_id.strip("<>")[:20], at=now
     )
     return (encoded_part(FILE_NAME, MEDIA_TYPE, ack, random_bytes),)
-
-
-def _base64(text: str) -> str:
-    from dcc.smime.transfer import lines_of
-
-    return lines_of(text.replace("\n", "\r\n").encode()).decode("ascii")

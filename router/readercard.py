@@ -44,7 +44,7 @@ def card_state(account: Account, judge: CardJudge) -> str | None:
 def _may_encrypt(account: Account, now: datetime, judge: CardJudge) -> bool:
     """R-18: encrypt only to a certificate that is meant for it, unexpired and not revoked."""
     certificate = account.encryption_certificate
-    if certificate is None or not _in_time(certificate, now):
+    if certificate is None or not in_time(certificate, now):
         return False
     return judge(certificate, "encrypt", partner_mailbox(account)) in {"VALID", "REVOCATION_UNKNOWN"}
 
@@ -54,7 +54,8 @@ def partner_mailbox(account: Account) -> str | None:
     return account.mailbox if account.card_certificate is None else None
 
 
-def _in_time(certificate: bytes, now: datetime) -> bool:
+def in_time(certificate: bytes, now: datetime) -> bool:
+    """Whether a certificate's own dates include this time."""
     period = _period(certificate)
     return period is not None and period[0] <= now.astimezone(UTC) <= period[1]
 

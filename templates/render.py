@@ -23,6 +23,7 @@ RULE = "-" * 60
 KINDS = (
     "report", "notice", "acknowledgement", "refusal", "held", "registration", "account_request", "account_decided",
     "folder_opened", "carried", "presence", "forms", "undelivered", "uncertain", "change", "factor",
+    "operator",
 )  # fmt: skip
 FACT, COPY = "  ", "    "  # how the lines of a table of facts, and those to be copied, begin
 UNDERLINE = re.compile(r"-{3,}")

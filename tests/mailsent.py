@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes
 
 from sqlalchemy import Connection, update
@@ -18,6 +18,7 @@ from dcc.mailbox.snapshot import Snapshot
 from dcc.router.carried import Secrets, seal_text
 from dcc.router.compose import Composer
 from dcc.router.composeparts import EncodedDeposits
+from dcc.router.operatormail import OperatorBox
 from dcc.router.petition import forms
 from dcc.router.reasons import table
 from dcc.smime.segments import body_chunks
@@ -101,6 +102,8 @@ def wordings(secrets: Secrets) -> Iterator[Wording]:
         for sealed in (True, False):
             end = "" if sealed else "-clear"
             yield Wording(f"uncertain-{code}{end}", "uncertain", "coordinator", code, (), False, sealed)
+    for name in ("enclosed", "large", "none"):
+        yield Wording(f"operator-{name}", "operator", "administrator", "D2R-OPR02", (), False, name != "none")
     yield Wording("forms", "forms", "gp", "D2R-ASK04", (("kind", "help"),), False)
     yield Wording("report-one", "report", documents=1)
     yield Wording("report-two", "report", documents=2)
@@ -176,6 +179,11 @@ class Writer:
         services = self.rooms.services
         with services.database.begin() as conn:
             conn.execute(update(accounts).values(language=language))
+        if wording.kind == "operator":
+            octets = None if wording.name.endswith("large") else b"From: a@b.example\r\n\r\nBonjour"
+            certificate = self.rooms.cast.pair("gp", "encryption").certificate if wording.sealed else None
+            box = OperatorBox("exploitant@ailleurs.example", language, certificate, lambda _: octets)
+            self.composer = replace(self.composer, operator=box)
         with services.database.read() as conn:
             composed = self._composing(conn).compose(
                 self._delivery(wording), kind=wording.kind, why=wording.why, encrypt=wording.sealed,
