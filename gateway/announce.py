@@ -218,9 +218,8 @@ class Announcer:
                 return done
             ((_, plan),) = self._plans([owed], replace(plan, path=done.path))
             (sealed,) = self._sealers.in_turn([self._job(owed, plan)])
-            delivery = replace(
-                owed, sealed_file=done.path.name
-            )  # no row names it yet: it goes if the mail is kept back
+            # No row names the file yet: it goes if the mail is kept back
+            delivery = replace(owed, sealed_file=done.path.name)
             looks += 1
             failure = plan.failure if looks < LOOKS else "overtaken"
         log.error("announce_failed", delivery=delivery.id, error=failure)

@@ -158,9 +158,8 @@ class OperatorSettings(Section):
     """Who is told by mail of what is written to postmaster and abuse (RFC 5321 §4.5.1, RFC 2142 §4; decision 0018)."""
 
     address: str | None = None  # a mailbox outside this gateway; none: nobody is, and `dcc held list` shows it
-    certificate: Path | None = (
-        None  # PEM or DER: the mail itself is sent, sealed for it; none: that one waits, and which
-    )
+    # PEM or DER: the mail itself is sent, sealed for it; without it, that one waits, and which
+    certificate: Path | None = None
 
     @field_validator("address")
     @classmethod

@@ -91,6 +91,7 @@ class EncodedDeposits:
     ) -> Enclosed:
         received = _received(documents) if complete else []
         archives = [one for one in received if one.role == "archive"]
+        file.expect(sum(one.size for one in received or [own for each in documents for own in each.parts[:1]]))
         opened = _Opened(self._blobs)
         if len(archives) == 1 and may_pass_on(archives[0], patient, opened, self._work):
             parts = [_stored(file, archives[0], ARCHIVE, opened)]

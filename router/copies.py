@@ -130,6 +130,7 @@ class _Document:
     def _body(self, kind: str) -> WorkFile | None:
         """The octets inside, if they are what their label says, whole: nothing else is attached under that name."""
         held = self._work()
+        held.expect(self._part.size * 3 // 4)  # base64 text inside
         try:
             with self._open(self._part) as source:
                 for piece in body_of(source, self._part.size):

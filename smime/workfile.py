@@ -52,6 +52,14 @@ class WorkFile:
         self.size += length
         return length
 
+    def expect(self, size: int) -> None:
+        """So many octets will be written: more than is held in memory go to the disk from the first, copied once less.
+
+        Raises OSError when the disk is full.
+        """
+        if self._handle is None and self.size + size > self._limit:
+            self._spill()
+
     def _spill(self) -> None:
         handle, name = tempfile.mkstemp(dir=self._directory, prefix="work-")
         Path(name).unlink()

@@ -68,14 +68,19 @@ def twins(kit: Any, people_of: Any) -> dict[str, Any]:
     return second
 
 
-def planned(kit: Any, decision: Any) -> dict[str, str | None]:
-    """Who is owed a mail: by account, the reason why it is kept back, or None."""
+def owed_for(kit: Any, decision: Any) -> list[Any]:
+    """The mails of a deposit once its documents are kept."""
     documents = kit.settle(decision)
     with kit.database.read() as conn:
-        owed = plan_deliveries(
+        return plan_deliveries(
             decision, documents, conn=conn, message_id="m", now=decision.folder.created_at,
             new_id=lambda: f"o{next(kit.numbers)}", judge=good,
         )  # fmt: skip
+
+
+def planned(kit: Any, decision: Any) -> dict[str, str | None]:
+    """Who is owed a mail: by account, the reason why it is kept back, or None."""
+    owed = owed_for(kit, decision)
     return {one.account: one.reason if one.state.value == "withheld" else None for one in owed}
 
 
@@ -116,12 +121,7 @@ def test_a_reader_barred_in_one_network_only(kit: Any, twins: Any) -> None:
 def test_in_force_at_once(kit: Any, twins: Any) -> None:
     """A change counts for the next mail, also for those planned before it, and for the gateway's table put back."""
     decision = kit.decide(kit.deposit())
-    documents = kit.settle(decision)
-    with kit.database.read() as conn:
-        owed = plan_deliveries(
-            decision, documents, conn=conn, message_id="m", now=decision.folder.created_at,
-            new_id=lambda: f"o{next(kit.numbers)}", judge=good,
-        )  # fmt: skip
+    owed = owed_for(kit, decision)
     mail = next(one for one in owed if one.account == "a-nurse")
 
     def why() -> Any:

@@ -79,6 +79,18 @@ def test_small_files_stay_in_memory(tmp_path: Path) -> None:
         file.write(b"x")
 
 
+@pytest.mark.parametrize(("expected", "on_disk"), [(1000, False), (1001, True)])
+def test_what_is_expected_to_be_large_goes_to_the_disk_at_once(tmp_path: Path, expected: int, on_disk: bool) -> None:
+    """Nothing is held in memory that would be copied to the disk later; a wrong guess changes no octet."""
+    file = WorkFile(tmp_path, memory_limit=1000)
+    file.write(b"head")
+    file.expect(expected - 4)
+    assert (file._handle is not None) == on_disk
+    file.write(bytes(range(200)))
+    assert file.view().read() == b"head" + bytes(range(200))
+    file.close()
+
+
 def test_closed() -> None:
     """A closed file gives nothing any more."""
     file = WorkFile()
