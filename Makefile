@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONDONTWRITEBYTECODE =# empty: what one process has compiled, the hundreds that tests start only load
 
 .PHONY: help demo test check format lint types imports fuzz bench lock clean
 
@@ -19,7 +20,7 @@ demo: $(STAMP) ## the main job on embedded defaults, told as a story; ends by it
 	$(BIN)/dcc demo
 
 test: $(STAMP) ## all tests; those that need a peer program skip with its name where it is absent
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 check: format lint types imports test ## what a reviewer runs
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from threading import Thread
-from wsgiref.simple_server import WSGIServer
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
 
 from dcc.mailbox.records import ENDS, DeliveryState, MessageState
 from dcc.router.reasons import table
@@ -14,6 +16,7 @@ REPLIES = ("250", "421", "451", "452", "500", "501", "502", "503", "530", "550",
 FETCHES = ("taken", "refused", "unreachable")
 USES = ("signing", "decryption")  # the first decryption key: the one that is announced
 LOST = ("expired", "rejected", "bounced", "waiting")
+LOOK_SECONDS = 0.05  # how long the end of the metrics' server takes at most
 STAGES = ("opened", "identified", "read", "decided", "settled")
 
 
@@ -96,7 +99,19 @@ class Metrics:
         self.lost.labels(why=why).inc()
 
 
+class _Quiet(WSGIRequestHandler):
+    """Says nothing of who asks: standard error belongs to the log."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
 def start_metrics(host: str, port: int, metrics: Metrics) -> tuple[WSGIServer, Thread, str]:
-    """Serve the series over HTTP on a local port; returns (server, thread, "host:port")."""
-    server, thread = start_http_server(port, host, metrics.registry)
+    """Serve the series over HTTP on a local port; returns (server, thread, "host:port"). Raises OSError."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    kind = type("MetricsServer", (ThreadingWSGIServer,), {"address_family": family})
+    server: WSGIServer = make_server(host, port, make_wsgi_app(metrics.registry), kind, _Quiet)
+    # The library's own thread looks for the end twice a second, and the gateway's end would wait for it
+    thread = Thread(target=server.serve_forever, args=(LOOK_SECONDS,), name="metrics", daemon=True)
+    thread.start()
     return server, thread, f"{host}:{server.server_port}"

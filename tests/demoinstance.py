@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from dcc.gateway import cast, cast_reader, ownkeys
 from dcc.gateway.cast_people import PEOPLE
 from dcc.gateway.instance import initialise
 from dcc.smime.keys import KeyPair, load_key_file
+from instancecopy import copied
 from rsakeys import read_key, rsa_keys, written_key
 
 
@@ -36,8 +36,7 @@ class DemoInstance:
 
     def copy(self, to: Path) -> Path:
         """An instance of the test's own."""
-        shutil.copytree(self.directory, to)
-        return to
+        return copied(self.directory, to)
 
     def lists(self, *, age: timedelta, life: timedelta, number: int) -> Iterable[bytes]:
         """One opposition list of each authority, published `age` ago and good for `life` from then on."""

@@ -36,7 +36,8 @@ def _in_base64(word: bytes) -> list[bytes]:
     found = []
     for shift in range(3):
         text = base64.b64encode(b"\0" * shift + word)
-        found.append(text[(0, 2, 3)[shift] : len(word) * 4 // 3 - 2])
+        # All of them: a part of a birth date is the time of day of a certificate, once a day
+        found.append(text[(0, 2, 3)[shift] : (shift + len(word)) * 8 // 6])
     return [one for one in found if len(one) >= LONG]
 
 

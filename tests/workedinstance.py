@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from dcc.gateway.services import open_database
 from dcc.gateway.settings import load_settings
 from dcc.gateway.submission import wait_for_mails
 from dcc.router.pdf import small_pdf
+from instancecopy import copied
 from terminal import Done, dcc
 
 SECONDS = "100"  # a busy machine is slow; nothing waits that long
@@ -47,7 +47,7 @@ def deposit(cast: Cast, config: Path, files: list[Path], sender: str, folder: st
 
 def make_worked(made: Path, directory: Path) -> Worked:
     """Copy a demo instance to `directory` and let it work; the deposited files lie beside it."""
-    shutil.copytree(made, directory)
+    copied(made, directory)
     cast = Cast.load(directory)
     now = datetime.now(UTC).replace(microsecond=0)
     sources = directory.parent

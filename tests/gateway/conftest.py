@@ -16,6 +16,7 @@ from dcc.gateway.services import Services, open_services
 from dcc.gateway.settings import Settings, load_settings
 from doors import Place, RunningDoor, open_door
 from inprocess import Rooms
+from instancecopy import copied
 from killable import Nursery
 
 
@@ -23,7 +24,7 @@ from killable import Nursery
 def instance(made: Path, tmp_path: Path) -> Path:
     """A demo instance of the test's own."""
     directory = tmp_path / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     return directory
 
 
@@ -75,7 +76,7 @@ def served(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     """One for all tests that only look at it from outside."""
     place = tmp_path_factory.mktemp("served")
     directory = place / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     log = place / "log"
     with serving(directory / "dcc.toml", "smtp", log) as told:
         host, _, port = str(told["smtp"]).rpartition(":")
@@ -113,7 +114,7 @@ def nursery() -> Iterator[Nursery]:
 def filed(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An instance with one filed deposit, nothing of it sent yet; copied."""
     directory = tmp_path_factory.mktemp("filed") / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     with open_services(load_settings(directory / "dcc.toml")) as services:
         found = Rooms(services)
         found.deposit()
@@ -132,7 +133,7 @@ def judge(filed: Path) -> Judge:
 def rooms(filed: Path, judge: Judge, tmp_path: Path) -> Iterator[Rooms]:
     """Its rooms, in a copy of the test's own."""
     directory = tmp_path / "instance"
-    shutil.copytree(filed, directory)
+    copied(filed, directory)
     with open_services(load_settings(directory / "dcc.toml")) as services:
         services.judge = judge
         yield Rooms(services)

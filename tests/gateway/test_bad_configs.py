@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from instancecopy import copied
 from terminal import dcc
 
 CASES = sorted((Path(__file__).resolve().parents[1] / "bad_configs").iterdir())
@@ -18,7 +19,7 @@ WATCH = "à surveiller : "
 def wrong(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demo instance whose dcc.toml is replaced, and in which nothing else changes."""
     directory = tmp_path_factory.mktemp("wrong") / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     (directory / "var" / "vide.sqlite").touch()
     return directory
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from dcc.mailbox.snapshot import Snapshot
 from dcc.router.distribute import CONTENT_KINDS, still_allowed
 from demoinstance import DemoInstance, read_demo_instance
 from inprocess import Recorder, Rooms
+from instancecopy import copied
 from postgres import PostgresServer, onto_postgresql
 from terminal import dcc
 
@@ -31,7 +31,7 @@ READER = "gp"
 def rooms(request: pytest.FixtureRequest, filed: Path, tmp_path: Path) -> Iterator[Rooms]:
     """One filed deposit whose mails are due, that to the reader last."""
     directory = tmp_path / "instance"
-    shutil.copytree(filed, directory)
+    copied(filed, directory)
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres_server")
         onto_postgresql(directory, server)

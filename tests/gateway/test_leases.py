@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from dcc.gateway.settings import load_settings
 from dcc.mailbox import messages
 from dcc.mailbox.records import DeliveryState, Message, MessageState
 from inprocess import Recorder, Rooms
+from instancecopy import copied
 
 LEASE = timedelta(seconds=1.2)
 LONG = 3.0  # seconds: more than two leases
@@ -32,7 +32,7 @@ LONG = 3.0  # seconds: more than two leases
 def short(made: Path, tmp_path: Path) -> Iterator[Services]:
     """An instance whose leases are tiny, and whose clock is the machine's."""
     directory = tmp_path / "short"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     read = load_settings(directory / "dcc.toml", {})
     worker = read.worker.model_copy(update={"lease_seconds": LEASE.total_seconds(), "threads": 2})
     relay = read.relay.model_copy(update={"lease_seconds": LEASE.total_seconds()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from dcc.gateway.settings import load_settings
 from dcc.gateway.submission import NotAccepted, submit
 from dcc.mailbox import audit, documents, folders, messages, outbox
 from dcc.mailbox.records import ENDS, DeliveryState, Message, MessageState
+from instancecopy import copied
 from killable import SECONDS, Nursery
 from postgres import PostgresServer, onto_postgresql
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.peer("postgresql")
 def instance(made: Path, tmp_path: Path, postgres_server: PostgresServer) -> Path:
     """A demo instance whose state lies in PostgreSQL."""
     directory = tmp_path / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     onto_postgresql(directory, postgres_server)
     return directory
 

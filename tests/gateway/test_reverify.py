@@ -12,6 +12,7 @@ from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 from dcc.mailbox.records import MessageState
 from inprocess import Rooms
+from instancecopy import copied
 from terminal import dcc
 
 
@@ -19,7 +20,7 @@ from terminal import dcc
 def settled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """An instance that has settled one deposit of each of these people; who sent which message."""
     directory = tmp_path_factory.mktemp("settled") / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     with open_services(load_settings(directory / "dcc.toml")) as services:
         rooms = Rooms(services)
         ids = {who: rooms.deposit(Draft(who, "main")) for who in ("coordinator", "opposed_card", "expired_card")}
@@ -34,7 +35,7 @@ def elsewhere(settled: tuple[Path, dict[str, str]], tmp_path: Path) -> tuple[Pat
     """The same instance years later: other anchors, no list, none of its caches."""
     directory, ids = settled
     copy = tmp_path / "later"
-    shutil.copytree(directory, copy)
+    copied(directory, copy)
     for folder in ("demo/pki", "demo/crls", "var/crl"):
         shutil.rmtree(copy / folder)
         (copy / folder).mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,6 +28,7 @@ from dcc.smime.keys import KeyPair, load_pkcs12
 from dcc.smime.open import open_message
 from dcc.smime.tokenkey import TokenAway, TokenRsaKey
 from inprocess import Rooms
+from instancecopy import copied
 from softhsm import GATEWAY_PIN, MODULE, HsmToken
 from terminal import dcc
 from throwaway import ENCRYPT, PASSWORD, opened, p12, pair, pem, root, sealed
@@ -67,7 +67,7 @@ def test_the_main_job_with_the_keys_in_a_token(made: Path, tmp_path: Path, new_k
     After a new decryption key is imported into the token, mail to the old certificate is still opened.
     """
     directory = tmp_path / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     config = directory / "dcc.toml"
     signing, decryption = demo_key(directory, "signature.p12"), demo_key(directory, "dechiffrement.p12")
     token = HsmToken.make("passerelle")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ from dcc.gateway.settings import load_settings
 from dcc.router.carried import Secrets
 from dcc.templates.render import KINDS
 from inprocess import Rooms
+from instancecopy import copied
 from mailsent import LANGUAGES, Page, Writer, wordings
 
 WIDTHS = (360, 1024)  # a telephone, a mail program's window
@@ -35,7 +35,7 @@ LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
 def pages(made: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Page]:
     """Every wording in both languages."""
     directory = tmp_path_factory.mktemp("mails") / "instance"
-    shutil.copytree(made, directory)
+    copied(made, directory)
     with open_services(load_settings(directory / "dcc.toml")) as services:
         writer = Writer(Rooms(services))
         told = list(wordings(Secrets(os.urandom, services.seal_secret, services.unseal_secret)))

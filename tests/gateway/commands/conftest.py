@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from instancecopy import copied
 from terminal import dcc
 from workedinstance import Worked, make_worked
 
@@ -22,7 +22,7 @@ def worked(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Worked:
 @pytest.fixture
 def own(worked: Worked, tmp_path: Path) -> Path:
     """A copy of the instance that has worked, to change."""
-    shutil.copytree(worked.directory, tmp_path / "own")
+    copied(worked.directory, tmp_path / "own")
     return tmp_path / "own"
 
 
