@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-MEMORY = 11 << 20  # octets of one file in memory: a report of 10 MB never reaches the disk
+MEMORY = 8 << 20  # octets of one file in memory: what a mail of 10 MB brings never reaches the disk
 BLOCK = 16
 
 
