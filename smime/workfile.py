@@ -6,6 +6,7 @@ Counter mode allows seeking; the key exists in this process only and is used for
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 MEMORY = 8 << 20  # octets of one file in memory: what a mail of 10 MB brings never reaches the disk
+GROWING = 1 << 18  # octets beyond which the memory is a mapping of its own: a heap that grows so far is left with holes
 BLOCK = 16
 
 
@@ -32,7 +34,7 @@ class WorkFile:
         self._directory = directory
         self._random = random_bytes
         self._limit = memory_limit
-        self._memory = bytearray()
+        self._memory: bytearray | mmap.mmap = bytearray()
         self._handle: int | None = None
         self._key = b""
         self._closed = False
@@ -44,13 +46,23 @@ class WorkFile:
             raise ValueError("the work file is closed")
         length = len(data)
         if self._handle is None and self.size + length <= self._limit:
-            self._memory += data
+            self._keep(data, length)
         else:
             if self._handle is None:
                 self._spill()
             self._append(data)
         self.size += length
         return length
+
+    def _keep(self, data: bytes | bytearray | memoryview, length: int) -> None:
+        if isinstance(self._memory, bytearray):
+            if self.size + length <= GROWING:
+                self._memory += data
+                return
+            mapped = mmap.mmap(-1, self._limit, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            mapped[: self.size] = self._memory
+            self._memory = mapped
+        self._memory[self.size : self.size + length] = data
 
     def expect(self, size: int) -> None:
         """So many octets will be written: more than is held in memory go to the disk from the first, copied once less.
@@ -69,7 +81,7 @@ class WorkFile:
         self._writer = Cipher(AES(self._key), CTR(bytes(BLOCK))).encryptor()
         self._buffer = bytearray(1 << 18)
         held, self._memory = self._memory, bytearray()
-        self._append(held)
+        self._append(memoryview(held)[: self.size])
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
         if self._handle is None:

@@ -47,6 +47,21 @@ def test_several_views_of_a_large_file() -> None:
     file.close()
 
 
+@pytest.mark.parametrize("limit", [workfile.GROWING, workfile.GROWING + 1, 2 * workfile.GROWING, workfile.MEMORY])
+def test_from_growing_memory_to_a_mapping_to_the_disk(limit: int) -> None:
+    """Wherever the octets lie, those before and after each border are the ones that were written."""
+    clear = random.Random(2).randbytes(2 * workfile.GROWING + 5)
+    file = WorkFile(memory_limit=limit)
+    for at in range(0, len(clear), 99_991):
+        file.write(clear[at : at + 99_991])
+    for border in (99_991, workfile.GROWING, 2 * workfile.GROWING):
+        assert file.read_at(border - 3, 8) == clear[border - 3 : border + 5]
+    assert file.view().read() == clear
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        file.read_at(0, 1)
+
+
 def test_nothing_readable_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """R-KEYS: the file has no name, mode 0600, and its octets are not the plaintext."""
     seen: list[tuple[int, int]] = []
