@@ -19,7 +19,36 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 MEMORY = 8 << 20  # octets of one file in memory: what a mail of 10 MB brings never reaches the disk
 GROWING = 1 << 18  # octets beyond which the memory is a mapping of its own: a heap that grows so far is left with holes
+SPARE = 2  # mappings kept for the next files, empty: new pages of memory cost more than filling them
+ZEROS = bytes(1 << 16)
 BLOCK = 16
+
+
+class _Mappings:
+    """Memory of MEMORY octets at a time, outside the heap; what is given back holds nothing of what was in it."""
+
+    def __init__(self) -> None:
+        self._spare: list[mmap.mmap] = []
+
+    def take(self, size: int) -> mmap.mmap:
+        """A mapping of `size` octets. Raises OSError when there is no memory."""
+        try:
+            if size == MEMORY:
+                return self._spare.pop()
+        except IndexError:
+            pass  # none is spare: a new one
+        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+    def give(self, mapping: mmap.mmap, used: int) -> None:
+        """No more used; `used`: octets that were written from its start."""
+        if len(mapping) != MEMORY or len(self._spare) >= SPARE:
+            return  # goes with its last reference
+        for at in range(0, used, len(ZEROS)):
+            mapping[at : min(used, at + len(ZEROS))] = ZEROS[: used - at]
+        self._spare.append(mapping)
+
+
+MAPPINGS = _Mappings()
 
 
 class WorkFile:
@@ -59,7 +88,7 @@ class WorkFile:
             if self.size + length <= GROWING:
                 self._memory += data
                 return
-            mapped = mmap.mmap(-1, self._limit, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            mapped = MAPPINGS.take(self._limit)
             mapped[: self.size] = self._memory
             self._memory = mapped
         self._memory[self.size : self.size + length] = data
@@ -80,8 +109,14 @@ class WorkFile:
         # One keystream from the start of the file; the key is never used again.
         self._writer = Cipher(AES(self._key), CTR(bytes(BLOCK))).encryptor()
         self._buffer = bytearray(1 << 18)
-        held, self._memory = self._memory, bytearray()
-        self._append(memoryview(held)[: self.size])
+        with memoryview(self._memory) as held:
+            self._append(held[: self.size])
+        self._forget()
+
+    def _forget(self) -> None:
+        memory, self._memory = self._memory, bytearray()
+        if isinstance(memory, mmap.mmap):
+            MAPPINGS.give(memory, min(self.size, self._limit))
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
         if self._handle is None:
@@ -100,7 +135,10 @@ class WorkFile:
             raise ValueError("the work file is closed")
         count = max(0, min(count, self.size - offset))
         if self._handle is None:
-            return bytes(memoryview(self._memory)[offset : offset + count])
+            kept = bytes(memoryview(self._memory)[offset : offset + count])
+            if self._closed:  # meanwhile: the mapping may be another file's by now
+                raise ValueError("the work file is closed")
+            return kept
         before = offset % BLOCK
         first = offset - before
         sealed = os.pread(self._handle, count + before, first)
@@ -117,14 +155,14 @@ class WorkFile:
     def close(self) -> None:
         """Forget the bytes and the key."""
         self._closed = True
-        self._memory = bytearray()
+        self._forget()
         self._key = b""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
 
     def __del__(self) -> None:
-        if self._handle is not None:
+        if not self._closed:
             self.close()
 
 

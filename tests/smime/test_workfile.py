@@ -62,6 +62,38 @@ def test_from_growing_memory_to_a_mapping_to_the_disk(limit: int) -> None:
         file.read_at(0, 1)
 
 
+def test_a_mapping_is_used_again_and_holds_nothing() -> None:
+    """What is given back serves the next file, empty; never more than a few are kept."""
+    first = WorkFile()
+    first.write(b"x" * (workfile.GROWING + 70_001))
+    mapping = first._memory
+    first.close()
+    assert mapping in workfile.MAPPINGS._spare
+    assert not mapping[: workfile.GROWING + 70_001].strip(b"\0")
+    files = [WorkFile() for _ in range(workfile.SPARE + 2)]
+    for file in files:
+        file.write(bytes(workfile.GROWING + 1))
+    assert len({id(file._memory) for file in files}) == len(files)
+    assert any(file._memory is mapping for file in files)
+    del file, files
+    assert len(workfile.MAPPINGS._spare) == workfile.SPARE
+
+
+def test_closed_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-KEYS: a reader whose file is closed in the middle is refused, not given what lies there afterwards."""
+    file = WorkFile()
+    file.write(b"y" * (workfile.GROWING + 1))
+    view = file.view()
+
+    def slow(memory: object) -> memoryview:
+        file.close()
+        return memoryview(b"another file's octets")
+
+    monkeypatch.setattr(workfile, "memoryview", slow, raising=False)
+    with pytest.raises(ValueError, match="closed"):
+        view.read(5)
+
+
 def test_nothing_readable_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """R-KEYS: the file has no name, mode 0600, and its octets are not the plaintext."""
     seen: list[tuple[int, int]] = []
