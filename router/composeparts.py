@@ -18,10 +18,11 @@ from dcc.router.copies import Copy, readable
 from dcc.router.passedon import may_pass_on
 from dcc.router.wrap import ARCHIVE, MEDIA_TYPE, write_archive
 from dcc.smime.segments import FileSegment
-from dcc.smime.transfer import base64_lines
+from dcc.smime.transfer import base64_lines, base64_size
 from dcc.smime.workfile import WorkFile
 
 KEPT = 4  # deposits whose encoded attachments are kept at hand
+IN_MEMORY = 16 << 20  # octets of all of them together in memory; what is expected to be larger lies on the disk
 SMALL = 1 << 17  # octets of a part that is held in memory meanwhile
 CHUNK = 57 * 1024  # a multiple of a base64 line, so that no octet is carried over
 
@@ -77,21 +78,31 @@ class EncodedDeposits:
         with self._lock:  # two readers of one deposit wait for the one encoding
             known = self._kept.get(key)
             if known is None:
-                file = WorkFile(self._workdir, self._random)
-                known = (file, self._enclose(file, documents, patient, folder, complete))
-                self._kept[key] = known
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)  # still open for whoever reads it; closed with its last reader
+                known = self._kept[key] = self._encode(documents, patient, folder, complete)
             else:
                 self._kept.move_to_end(key)
         return known[1]
 
-    def _enclose(
-        self, file: WorkFile, documents: Sequence[Document], patient: Patient, folder: Folder, complete: bool
-    ) -> Enclosed:
+    def _encode(
+        self, documents: Sequence[Document], patient: Patient, folder: Folder, complete: bool
+    ) -> tuple[WorkFile, Enclosed]:
         received = _received(documents) if complete else []
+        own = [part for one in documents for part in one.parts[:1]]
+        copies = sum(one.size for one in own)  # base64 in a CDA is about as long as the base64 of its copy
+        size = copies + base64_size(sum(one.size for one in received or own))
+        while self._kept and (len(self._kept) >= KEPT or self._in_memory() + size > IN_MEMORY):
+            self._kept.popitem(last=False)  # still open for whoever reads it; closed with its last reader
+        file = WorkFile(self._workdir, self._random, IN_MEMORY)
+        file.expect(size)
+        return file, self._enclose(file, documents, received, patient, folder)
+
+    def _in_memory(self) -> int:
+        return sum(file.in_memory for file, _ in self._kept.values())
+
+    def _enclose(
+        self, file: WorkFile, documents: Sequence[Document], received: Sequence[Part], patient: Patient, folder: Folder
+    ) -> Enclosed:
         archives = [one for one in received if one.role == "archive"]
-        file.expect(sum(one.size for one in received or [own for each in documents for own in each.parts[:1]]))
         opened = _Opened(self._blobs)
         if len(archives) == 1 and may_pass_on(archives[0], patient, opened, self._work):
             parts = [_stored(file, archives[0], ARCHIVE, opened)]

@@ -19,29 +19,37 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 
 MEMORY = 8 << 20  # octets of one file in memory: what a mail of 10 MB brings never reaches the disk
 GROWING = 1 << 18  # octets beyond which the memory is a mapping of its own: a heap that grows so far is left with holes
-SPARE = 2  # mappings kept for the next files, empty: new pages of memory cost more than filling them
+LARGEST = 16 << 20  # octets that a mapping can hold; what is not written takes no memory
+SPARE = (
+    16 << 20
+)  # octets kept for the next files in mappings given back: new pages of memory cost more than filling them
 ZEROS = bytes(1 << 16)
 BLOCK = 16
 
 
+class _Mapping(mmap.mmap):
+    """Memory outside the heap."""
+
+    touched = 0  # octets from its start that take memory, written or emptied
+
+
 class _Mappings:
-    """Memory of MEMORY octets at a time, outside the heap; what is given back holds nothing of what was in it."""
+    """Memory for files beyond GROWING; what is given back holds nothing of what was in it."""
 
     def __init__(self) -> None:
-        self._spare: list[mmap.mmap] = []
+        self._spare: list[_Mapping] = []
 
-    def take(self, size: int) -> mmap.mmap:
-        """A mapping of `size` octets. Raises OSError when there is no memory."""
+    def take(self) -> _Mapping:
+        """LARGEST octets, empty. Raises OSError when there is no memory."""
         try:
-            if size == MEMORY:
-                return self._spare.pop()
-        except IndexError:
-            pass  # none is spare: a new one
-        return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            return self._spare.pop()
+        except IndexError:  # none is spare
+            return _Mapping(-1, LARGEST, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
-    def give(self, mapping: mmap.mmap, used: int) -> None:
+    def give(self, mapping: _Mapping, used: int) -> None:
         """No more used; `used`: octets that were written from its start."""
-        if len(mapping) != MEMORY or len(self._spare) >= SPARE:
+        mapping.touched = max(mapping.touched, used)
+        if mapping.touched + sum(one.touched for one in self._spare) > SPARE:
             return  # goes with its last reference
         for at in range(0, used, len(ZEROS)):
             mapping[at : min(used, at + len(ZEROS))] = ZEROS[: used - at]
@@ -60,10 +68,11 @@ class WorkFile:
         random_bytes: Callable[[int], bytes] = os.urandom,
         memory_limit: int = MEMORY,
     ) -> None:
+        """`memory_limit`: octets in memory, at most LARGEST; more go to an unlinked file in `directory`."""
         self._directory = directory
         self._random = random_bytes
-        self._limit = memory_limit
-        self._memory: bytearray | mmap.mmap = bytearray()
+        self._limit = min(memory_limit, LARGEST)
+        self._memory: bytearray | _Mapping = bytearray()
         self._handle: int | None = None
         self._key = b""
         self._closed = False
@@ -83,12 +92,17 @@ class WorkFile:
         self.size += length
         return length
 
+    @property
+    def in_memory(self) -> int:
+        """Octets that this file holds in memory."""
+        return self.size if self._handle is None and not self._closed else 0
+
     def _keep(self, data: bytes | bytearray | memoryview, length: int) -> None:
         if isinstance(self._memory, bytearray):
             if self.size + length <= GROWING:
                 self._memory += data
                 return
-            mapped = MAPPINGS.take(self._limit)
+            mapped = MAPPINGS.take()
             mapped[: self.size] = self._memory
             self._memory = mapped
         self._memory[self.size : self.size + length] = data
@@ -115,7 +129,7 @@ class WorkFile:
 
     def _forget(self) -> None:
         memory, self._memory = self._memory, bytearray()
-        if isinstance(memory, mmap.mmap):
+        if isinstance(memory, _Mapping):
             MAPPINGS.give(memory, min(self.size, self._limit))
 
     def _append(self, data: bytes | bytearray | memoryview) -> None:
