@@ -15,6 +15,8 @@ from interop import Case, NotAskable, Unable
 from throwaway import ENTITY, FIELDS, PASSWORD, multipart, p12, pair, part
 
 SECONDS = 60
+# gpg-agent.conf. By itself it makes every use of a key cost 100 ms, against people who guess passphrases
+GPG_AGENT = "allow-loopback-pinentry\ns2k-count 65536\n"
 JARS = [f"/usr/share/java/{name}.jar" for name in ("bcmail", "bcpkix", "bcprov", "bcutil", "javax.mail")]
 ACTIVATION = "/usr/share/java/javax.activation.jar"
 FROM_TO = ("-from", "gateway@dcc.example", "-to", "reader@dcc.example", "-subject", "[...]")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from interop import Unable
-from peerprograms import BouncyCastle, import_into_gpgsm, key_file
+from peerprograms import GPG_AGENT, BouncyCastle, import_into_gpgsm, key_file
 from throwaway import ENCRYPT, PASSWORD, intermediate, pair, pem, pem_key, root
 
 OWNERS = [
@@ -45,7 +45,7 @@ def gpgsm_home(store: Path) -> Iterator[Path]:
     fingerprint = hashlib.sha1(root()).hexdigest().upper()
     (home / "trustlist.txt").write_text(f"{fingerprint} S relax\n")
     (home / "gpgsm.conf").write_text("disable-crl-checks\ndisable-policy-checks\nbatch\n")
-    (home / "gpg-agent.conf").write_text("allow-loopback-pinentry\n")
+    (home / "gpg-agent.conf").write_text(GPG_AGENT)
     environment = {**os.environ, "GNUPGHOME": str(home)}
     try:
         for name, data in (("root", root()), ("chain", intermediate())):
