@@ -41,12 +41,14 @@ PEERS = {
     "chromium": ["chromium"],
     "thunderbird": ["thunderbird", "Xvfb", "import", "certutil", "pk12util", "modutil"],
 }
-# What takes longest is handed out first: at the end of a run no worker process is left alone with one of these.
+# What takes longest is handed out first: at the end of a run no worker process is left alone with one of these. Those that
+# mostly wait come among those that mostly compute, so that the processors have work all the time.
 LONGEST = {
     name: place
     for place, name in enumerate([
-        "test_thunderbird.py", "test_scenarios.py", "test_kill.py", "test_announce.py", "test_interop.py", "test_cases_a.py",
-        "test_cases_bc.py", "test_worker.py", "test_asking.py",
+        "test_kill.py", "test_lastlook.py", "test_scenarios.py", "test_thunderbird.py", "test_announce.py", "test_interop.py",
+        "test_worker.py", "test_outgoing.py", "test_backup.py", "test_postgresql.py", "test_mails.py", "test_bench.py",
+        "test_leases.py", "test_wycheproof.py", "test_smtp_door.py", "test_demo.py", "test_relay.py", "test_crlwatch.py",
     ])
 }  # fmt: skip
 ANY_OF = {"postfix", "dovecot", "postgresql", "slapd"}
