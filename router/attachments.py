@@ -51,6 +51,16 @@ def is_body(part: mime.Entity) -> bool:
     return part.media_type in BODY_TYPES and part.disposition != "attachment" and part.filename is None
 
 
+def is_file(part: mime.Entity) -> bool:
+    """Whether a leaf may be a document: not the text, a signature, or a picture shown inside the text."""
+    return not (is_body(part) or part.media_type in SIGNATURE_TYPES or _is_inline(part))
+
+
+def is_archive(part: mime.Entity) -> bool:
+    """Whether a leaf says to be a zip, by its type or its name."""
+    return part.media_type in ARCHIVE_TYPES or (part.filename or "").lower().endswith(".zip")
+
+
 def closed_parts(root: mime.Entity) -> bool:
     """Whether the mail holds parts that are never opened: pieces, references, TNEF (winmail.dat)."""
     return any(part.media_type in CLOSED_TYPES for part in root.walk())
@@ -88,14 +98,13 @@ def _decoded(file: BinaryIO, part: mime.Entity, number: int, shop: Workshop) -> 
         digest.update(block)
         work.write(block)
     name = part.filename or f"piece-{number}{ENDINGS.get(part.media_type, '')}"
-    archive = part.media_type in ARCHIVE_TYPES or name.lower().endswith(".zip")
     inline = _is_inline(part)
     return Attachment(
         name=name,
         media_type=part.media_type,
         size=work.size - start,
         sha256=digest.hexdigest(),
-        role="archive" if archive else "inline" if inline else "attachment",
+        role="archive" if is_archive(part) else "inline" if inline else "attachment",
         file=work,
         start=start,
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
+from dcc.router.attachments import is_archive, is_file
 from dcc.router.request import Report
 from dcc.smime import mime
 from dcc.smime.address import single_from
@@ -65,7 +66,22 @@ def read_report(file: BinaryIO, root: mime.Entity, headers: Headers) -> Report |
     """The report inside a seal, or None when the mail is something else."""
     if root.media_type == "multipart/report":
         return _report(file, root)
-    return _plain(headers) if is_automatic(headers) else None
+    if not is_automatic(headers) or _brings_files(root, archives_only=is_reply(headers)):
+        return None
+    return _plain(headers)
+
+
+def _brings_files(root: mime.Entity, *, archives_only: bool) -> bool:
+    """Whether a mail signed by its author brings what may be filed, whatever is written on its outside.
+
+    Software marks results as `bulk`, and anybody on the way may: a document is not lost for that (I2). An answer of a
+    program may bring a logo or an acknowledgement, or quote our mail; an archive of its own is a deposit.
+    """
+    if root.media_type == "message/rfc822":  # somebody else's mail, quoted
+        return False
+    if root.children:
+        return any(_brings_files(one, archives_only=archives_only) for one in root.children)
+    return is_archive(root) if archives_only else is_file(root)
 
 
 def _structured(source: BinaryIO, start: int, size: int, limits: Limits) -> Report:

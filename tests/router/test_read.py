@@ -145,6 +145,21 @@ def test_answer_of_a_robot_inside_a_seal(kit: Any) -> None:
     assert isinstance(found, Report)
 
 
+@pytest.mark.parametrize("field", [("Precedence", "bulk"), ("Precedence", "list"), ("Auto-Submitted", "auto-replied")])
+def test_marked_deposit_is_a_deposit(kit: Any, field: tuple[str, str]) -> None:
+    """What software, or anybody on the way, writes on the outside of a sealed archive does not make it a report (I2)."""
+    headers = (("From", "lab@rca.test"), field)
+    assert isinstance(kit.read(kit.mail(("IHE_XDM.zip", ZIP, kit.xdm()), headers=headers)), Deposit)
+
+
+def test_marked_file_is_read_and_an_answer_with_a_card_is_not(kit: Any) -> None:
+    """A PDF sent as `bulk` is read as what it is; an automatic reply with a visiting card stays a report."""
+    pdf = ("cr.pdf", "application/pdf", b"%PDF-1.4")
+    assert not isinstance(kit.read(kit.mail(pdf, headers=(("From", "a@b"), ("Precedence", "bulk")))), Report)
+    card = ("moi.vcf", "text/vcard", b"BEGIN:VCARD\r\nEND:VCARD\r\n")
+    assert isinstance(kit.read(kit.mail(card, headers=(("From", "a@b"), ("Auto-Submitted", "auto-replied")))), Report)
+
+
 def test_generated_deposit_is_a_deposit(kit: Any) -> None:
     """An automaton's `auto-generated` mail is a deposit, not an automatic reply."""
     headers = (("From", "lab@rca.test"), ("Auto-Submitted", "auto-generated"))
