@@ -117,7 +117,7 @@ class Announcer:
         """Claim due mails and bring each as far as it goes; returns how many were claimed."""
         self._outcomes.write_late()
         now = self._clock()
-        if self._swept is None or now - self._swept >= SWEEP:
+        if self._swept is None or abs(now - self._swept) >= SWEEP:  # the clock may be set back
             self._swept = now
             with self._services.database.begin() as conn:
                 self._outcomes.interrupted(conn, now)

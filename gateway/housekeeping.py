@@ -16,10 +16,12 @@ from dcc.gateway.crlwatch import ListWatch
 from dcc.gateway.factors import forget_overdue
 from dcc.gateway.held import recheck_due
 from dcc.gateway.metrics import Metrics
+from dcc.gateway.outcomes import LONGEST_DELAY
 from dcc.gateway.ownkeys import SOON, days_left
 from dcc.gateway.services import Services, load_crls
-from dcc.gateway.settings import ConfigurationError
-from dcc.mailbox import messages, outbox, upkeep
+from dcc.gateway.settings import ConfigurationError, Settings
+from dcc.gateway.unopenable import WINDOW
+from dcc.mailbox import messages, outbox, upkeep, wrongclock
 from dcc.mailbox.spool import written_before
 
 ROUND_SECONDS = 5.0
@@ -48,7 +50,7 @@ class Housekeeper:
         """Until cancelled."""
         while True:
             for task in (
-                self.take_over, self.reload, self.recheck, self.forget, self.measure, self.watch_keys, self.tidy
+                self.take_over, self.set_right, self.reload, self.recheck, self.forget, self.measure, self.watch_keys, self.tidy
             ):  # fmt: skip
                 try:
                     await asyncio.to_thread(task)
@@ -69,6 +71,21 @@ class Housekeeper:
             self._services.wake.set()
             self._services.wake_relay.set()
         return released
+
+    def set_right(self) -> int:
+        """What was put off by a clock that has been put right since is due; how many rows (I1)."""
+        if not self._roles & {"worker", "relay"}:
+            return 0
+        now, longest = self._clock(), longest_wait(self._services.settings)
+        with self._services.database.read() as conn:
+            if not wrongclock.misset(conn, now=now, longest=longest):
+                return 0
+        with self._services.database.begin() as conn:
+            count = wrongclock.set_right(conn, now=now, longest=longest)
+        log.warning("clock_was_wrong", due_now=count)
+        self._services.wake.set()
+        self._services.wake_relay.set()
+        return count
 
     def reload(self) -> None:
         """Opposition lists that are new."""
@@ -120,6 +137,13 @@ class Housekeeper:
             return
         self._tidied = time.monotonic()
         clear_leftovers(self._services, self._clock() - ORPHAN_AGE)
+
+
+def longest_wait(settings: Settings) -> timedelta:
+    """How far ahead a timer of a message or of a mail is ever set."""
+    worker, relay = settings.worker, settings.relay
+    seconds = max(worker.retry_seconds * 2**worker.attempts, worker.revocation_retry_seconds, relay.uncertain_seconds)
+    return max(timedelta(seconds=seconds), LONGEST_DELAY, WINDOW)
 
 
 def clear_leftovers(services: Services, older_than: datetime) -> int:

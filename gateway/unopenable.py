@@ -35,7 +35,7 @@ class Unopenable:
         """When mails of this correspondent are looked at again; None: now."""
         with self._lock:
             times = self._seen.get(_key(mail_from, peer))
-            if times is None or len(times) < self._most or now - times[0] >= WINDOW:
+            if times is None or len(times) < self._most or abs(now - times[0]) >= WINDOW:  # the clock may be set back
                 return None
             return times[0] + WINDOW
 

@@ -30,7 +30,7 @@ from dcc.gateway.sink import Sink
 from dcc.gateway.submission import submit
 from dcc.gateway.worker import Wake, WorkerGroup
 from dcc.mailbox import messages, outbox
-from dcc.mailbox.records import DeliveryState
+from dcc.mailbox.records import DeliveryState, MessageState
 from inprocess import Recorder, Rooms
 from killable import SECONDS, Nursery
 from smtpscript import HELD, SILENCE, ScriptedServer
@@ -181,6 +181,24 @@ class TestTheDead:
         for one in (alive, own):
             one.leave()
         assert list(run.glob("*.alive")) == []
+
+
+def test_mail_taken_by_a_wrong_clock(services: Services) -> None:
+    """Taken and planned while the clock was a year ahead: worked on and sent as soon as it has been put right (I1)."""
+    rooms = Rooms(services)
+    rooms.clock.later(days=365)
+    message_id = rooms.deposit()
+    rooms.clock.later(days=-365)
+    own = Alive(services.settings.directory / "run", services.owner)
+    housekeeper = Housekeeper(services, Metrics(), frozenset({"worker", "relay"}), own, rooms.clock)
+    assert rooms.pipeline.run_once() == 0
+    seen = services.wake.generation
+    assert housekeeper.set_right() == 1
+    assert services.wake.generation > seen
+    assert rooms.pipeline.run_once() == 1
+    assert rooms.message(message_id).state is MessageState.FILED
+    assert housekeeper.set_right() == 0
+    own.leave()
 
 
 def test_leftovers(services: Services) -> None:
