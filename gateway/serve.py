@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -22,6 +20,7 @@ from dcc.gateway.housekeeping import Housekeeper
 from dcc.gateway.intake import Intake
 from dcc.gateway.metrics import Metrics, start_metrics
 from dcc.gateway.pipeline import Pipeline
+from dcc.gateway.ready import ReadyFile
 from dcc.gateway.relay import relay_of
 from dcc.gateway.services import Services, open_services
 from dcc.gateway.settings import Settings
@@ -62,8 +61,7 @@ async def run(
             services.audit.open(conn, utc_now())
         async with AsyncExitStack() as stack:
             told = await start(services, roles, stack)
-            _write_ready(settings, told)
-            stack.callback(_remove_ready, settings)
+            stack.callback(ReadyFile(settings.directory / "run", told).remove)
             if ready is not None:
                 ready(told)
             log.info("ready", roles=sorted(roles))
@@ -132,15 +130,3 @@ async def _stop_group(alive: Alive, group: WorkerGroup) -> None:
     if not await asyncio.to_thread(group.stop, STEP_SECONDS):
         alive.unfinished = True
         log.error("worker_did_not_stop")  # what it holds is taken over once this process has gone: nothing is lost
-
-
-def _write_ready(settings: Settings, told: dict[str, object]) -> None:
-    folder = settings.directory / "run"
-    folder.mkdir(exist_ok=True)
-    aside = folder / f"ready.{time.monotonic_ns()}"
-    aside.write_text(json.dumps(told) + "\n", encoding="ascii")
-    aside.replace(folder / "ready.json")
-
-
-def _remove_ready(settings: Settings) -> None:
-    (settings.directory / "run" / "ready.json").unlink(missing_ok=True)

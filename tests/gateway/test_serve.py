@@ -132,6 +132,48 @@ def test_roles_apart(instance: Path) -> None:
         assert process.returncode == 0
 
 
+def test_processes_beside_each_other(instance: Path) -> None:
+    """A worker started and ended beside the door leaves the door's address where scripts look for it."""
+    path = instance / "run" / "ready.json"
+    with served(instance, "--role", "smtp") as door:
+        address = ready(instance, door)["smtp"]
+        for options in (("--role", "worker"), ("--role", "smtp")):
+            with served(instance, *options) as other:
+                other_told = _ready_of(other, instance)
+                assert (other_told["smtp"] == address) is ("worker" in options)
+                other.send_signal(signal.SIGTERM)
+                other.communicate(timeout=STOP_SECONDS)
+            assert ready(instance, door)["smtp"] == address
+        with served(instance, "--role", "worker") as other:
+            _ready_of(other, instance)
+            door.send_signal(signal.SIGTERM)
+            door.communicate(timeout=STOP_SECONDS)
+            left = json.loads(path.read_text(encoding="ascii"))
+            assert (left["pid"], left["smtp"]) == (other.pid, None)
+            other.send_signal(signal.SIGTERM)
+            other.communicate(timeout=STOP_SECONDS)
+    assert not path.exists()
+
+
+def _ready_of(process: subprocess.Popen[bytes], instance: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + START_SECONDS
+    while (told := ready(instance, process))["pid"] != process.pid:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return told
+
+
+def test_ready_file_of_the_killed(instance: Path) -> None:
+    """What a killed process has left is not handed on."""
+    with served(instance, "--role", "smtp") as door:
+        ready(instance, door)
+        door.kill()
+        door.wait()
+    with served(instance, "--role", "worker") as other:
+        assert _ready_of(other, instance)["smtp"] is None
+
+
 def test_a_role_of_later_is_said(instance: Path) -> None:
     """Roles that this version lacks are accepted and said; alone they leave nothing to do, which is a usage error."""
     done = dcc("serve", "-c", instance / "dcc.toml", "--role", "portal")
