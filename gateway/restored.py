@@ -19,6 +19,7 @@ from dcc.mailbox.blobs import BlobDamaged, BlobStore
 from dcc.mailbox.keyring import KeyMissing
 from dcc.mailbox.proofs import ProofLost, ProofStore
 from dcc.mailbox.records import BlobRef, DeliveryState, Message
+from dcc.mailbox.spool import as_received
 
 EVERY = 1_000_000_000
 
@@ -72,8 +73,7 @@ def _original_is_there(settings: Settings, blobs: BlobStore, message: Message) -
     path = settings.path(settings.storage.spool) / f"{message.id}.eml"
     try:
         with path.open("rb") as file:
-            file.seek(max(path.stat().st_size - message.size, 0))
-            return hashlib.file_digest(file, "sha256").hexdigest() == message.sha256
+            return as_received(file, message.size, message.sha256)
     except OSError:
         return False
 

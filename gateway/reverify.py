@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from dcc.cards.verdict import Evidence, Judgement
 from dcc.gateway.proving import NotProvable, again, at_signing, rested
 from dcc.mailbox.proofs import ProofStore
 from dcc.mailbox.records import Message
+from dcc.mailbox.spool import as_received
 from dcc.smime.keys import KeyPair
 from dcc.smime.limits import Limits
 from dcc.smime.open import open_message
@@ -69,7 +69,7 @@ def reverify(
     then = at_signing(found)
     return Reverified(
         message=message.id,
-        original=None if source is None else _unchanged(source, message),
+        original=None if source is None else as_received(source, message.size, message.sha256),
         signature=None if source is None else _signature(source, found.certificate, reader),
         verdict=reached.verdict.value,
         stored_verdict=str(card["verdict"]),
@@ -86,16 +86,6 @@ def reverify(
 
 def _failed(found: Judgement) -> list[tuple[str, str]]:
     return [(one.check, one.verdict.value) for one in found.evidence if one.verdict is not None]
-
-
-def _unchanged(source: BinaryIO, message: Message) -> bool:
-    """The hash covers what was received, not our own Received field in front of it."""
-    size = source.seek(0, os.SEEK_END)
-    source.seek(max(0, size - message.size))
-    digest = hashlib.sha256()
-    while piece := source.read(1 << 20):
-        digest.update(piece)
-    return digest.hexdigest() == message.sha256
 
 
 def _signature(source: BinaryIO, certificate: bytes, reader: Callable[[BinaryIO], Opened]) -> bool | None:

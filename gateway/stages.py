@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import timedelta
+from typing import BinaryIO
 
 from dcc.cards.verdict import Verdict
 from dcc.gateway import operatorbox
@@ -18,6 +19,7 @@ from dcc.gateway.services import Services
 from dcc.mailbox import people
 from dcc.mailbox.records import Account, MessageState
 from dcc.mailbox.rows import new_id
+from dcc.mailbox.spool import as_received
 from dcc.router import reports
 from dcc.router.answer import plan_answer
 from dcc.router.attested import Opener
@@ -36,10 +38,25 @@ TOO_MANY = "D2R-OPN03"
 MATCHED = "D2R-REP01"
 
 
+class OriginalDamagedError(Exception):
+    """The received bytes are not those that were received: the fault is ours, and is not told to the sender as theirs."""
+
+
 def open_stage(services: Services, progress: Progress) -> Ended | None:
-    """Limits, decryption, signature. A report that came in clear ends here; so does whatever cannot be believed."""
+    """Limits, decryption, signature. A report that came in clear ends here; so does whatever cannot be believed.
+
+    Before that is said, the bytes are compared with what was received; where a signature is good, it has done so.
+    Raises OriginalDamagedError.
+    """
+    source = progress.stack.enter_context(services.open_original(progress.message))
+    ended = _open(services, progress, source)
+    if ended is not None and not as_received(source, progress.message.size, progress.message.sha256):
+        raise OriginalDamagedError
+    return ended
+
+
+def _open(services: Services, progress: Progress, source: BinaryIO) -> Ended | None:
     message = progress.message
-    source = progress.stack.enter_context(services.open_original(message))
     size = source.seek(0, os.SEEK_END)  # our own Received field stands before the octets that `message.size` counts
     report = reports.recognise(source, size, limits=services.limits, mail_from=message.mail_from)
     for_operator = all_for_operator(services.database, services.settings, message.recipients)

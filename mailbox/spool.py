@@ -139,6 +139,18 @@ class Spool:
         (self.directory / Path(name).name).unlink(missing_ok=True)
 
 
+def as_received(source: BinaryIO, size: int, sha256: str) -> bool:
+    """Whether these are the octets that were received, by their number and hash; our own Received field stands before.
+
+    Where fewer octets are left than were received, they are others.
+    """
+    source.seek(max(0, source.seek(0, os.SEEK_END) - size))
+    digest = hashlib.sha256()
+    while piece := source.read(1 << 18):
+        digest.update(piece)
+    return digest.hexdigest() == sha256
+
+
 def written_before(path: Path, time: datetime) -> bool:
     """Whether a file was last written before this time; a file that went away meanwhile was not."""
     try:

@@ -96,6 +96,30 @@ def test_lease_runs_out(rooms: Rooms) -> None:
     once(rooms, message_id)
 
 
+@pytest.mark.parametrize("harm", ["emptied", "cut", "one octet"])
+def test_damaged_original_is_our_fault(rooms: Rooms, harm: str) -> None:
+    """Bytes that changed on our own disk: not called "not encrypted" or "modified on its way"; held, and done when a
+    copy has been put back (I1, I6).
+    """
+    message_id = rooms.deposit()
+    spooled = rooms.services.spool.path(message_id)
+    octets = spooled.read_bytes()
+    middle = len(octets) // 2
+    changed = octets[:middle] + bytes([octets[middle] ^ 1]) + octets[middle + 1 :]
+    spooled.write_bytes({"emptied": b"", "cut": octets[:middle], "one octet": changed}[harm])
+    for _ in range(rooms.services.settings.worker.attempts):
+        assert rooms.pipeline.run_once() == 1
+        rooms.clock.at = max(rooms.clock.at, rooms.message(message_id).due)
+    found = rooms.message(message_id)
+    assert (found.state, found.reason_code) == (MessageState.HELD, "D2R-SYS01")
+    assert dict(found.reason_parameters) == {"kind": "OriginalDamagedError"}
+    assert rooms.deliveries() == []
+    spooled.write_bytes(octets)
+    assert release_held(rooms.services, message_id, "a.martin", rooms.clock.at)
+    rooms.work()
+    once(rooms, message_id)
+
+
 def test_failing_stage_is_tried_then_held(rooms: Rooms) -> None:
     """A stage that cannot be done is tried again after growing delays, then held with its reason; a person who puts
     the cause right releases the message, and it ends as if nothing had been (I2).
