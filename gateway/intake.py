@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +16,7 @@ from dcc.mailbox import messages
 from dcc.mailbox.database import DatabaseGone
 from dcc.mailbox.records import Message, MessageState
 from dcc.mailbox.rows import new_id
-from dcc.mailbox.spool import SpoolWriter
+from dcc.mailbox.spool import SpoolWriter, free_bytes
 
 READY_SECONDS = 1.0  # how long an answer about room and queue is used again
 
@@ -79,12 +80,21 @@ class Intake:
 
     def _look(self) -> Room:
         limits = self._services.settings.smtp
-        self._free = self._services.spool.free_bytes()
+        self._free = self._free_bytes()
         if self._free < limits.free_disk_bytes:
             return Room.DISK_FULL
         with self._services.database.read() as conn:
             depth = messages.queue_depth(conn)
         return Room.QUEUE_FULL if depth >= limits.queue_high_water else Room.YES
+
+    def _free_bytes(self) -> int:
+        """The least room of any disk that a message needs on its way: what cannot be filed is not taken."""
+        storage = self._services.settings.storage
+        found = [self._services.spool.free_bytes()]
+        for place in (storage.documents, storage.outbox, storage.proofs, storage.work):
+            with suppress(FileNotFoundError):  # not on this machine
+                found.append(free_bytes(self._services.settings.path(place)))
+        return min(found)
 
     def begin(self, envelope: IntakeEnvelope) -> SpoolWriter:
         """Begin a message; our own Received field stands in front of its bytes. Raises StorageFull."""

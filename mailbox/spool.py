@@ -122,8 +122,7 @@ class Spool:
 
     def free_bytes(self) -> int:
         """Room left on the spool's disk, in bytes."""
-        found = os.statvfs(self.directory)
-        return found.f_bavail * found.f_frsize
+        return free_bytes(self.directory)
 
     def orphans(self, older_than: datetime) -> Iterator[str]:
         """Names of files last written before this time; the caller keeps those whose id has a row.
@@ -137,6 +136,12 @@ class Spool:
     def discard_file(self, name: str) -> None:
         """Remove one orphan found by `orphans`."""
         (self.directory / Path(name).name).unlink(missing_ok=True)
+
+
+def free_bytes(directory: Path) -> int:
+    """Room left on the disk of a folder, in bytes."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
 
 
 def as_received(source: BinaryIO, size: int, sha256: str) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import resource
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Connection
 
+from dcc.gateway.intake import Intake, Room
 from dcc.gateway.services import open_services
 from dcc.mailbox.database import DatabaseFull, DatabaseGone
 from dcc.mailbox.spool import StorageFull
@@ -57,6 +59,20 @@ def test_absent_database_before_data(door: RunningDoor, monkeypatch: pytest.Monk
             patch.setattr(door.services.database, "read", gone)
             code, text = smtp.mail(SENDER) if asked == "mail" else smtp.rcpt("inconnu@dcc.example")
         assert (code, text[:5]) == (451, b"4.3.0")
+
+
+@pytest.mark.parametrize("place", ["documents", "outbox", "proofs", "work"])
+def test_no_room_where_it_would_be_filed(services: Services, small_disk: Callable[[str], Path], place: str) -> None:
+    """Room for the mail, and none for what comes of it: not taken, rather than taken and held for a person."""
+    disk = small_disk("1m")
+    storage = services.settings.storage.model_copy(update={place: disk})
+    smtp = services.settings.smtp.model_copy(update={"free_disk_bytes": 600_000})
+    settings = services.settings.model_copy(update={"storage": storage, "smtp": smtp})
+    with open_services(settings) as changed:
+        assert Intake(changed, lambda: datetime.now(UTC)).room() is Room.YES
+        assert Intake(changed, lambda: datetime.now(UTC)).room(700_000) is Room.DISK_FULL
+        (disk / "filler").write_bytes(b"x" * 700_000)
+        assert Intake(changed, lambda: datetime.now(UTC)).room() is Room.DISK_FULL
 
 
 @pytest.mark.parametrize("written", [False, True])
