@@ -28,7 +28,7 @@ from dcc.gateway.relay import tls_context
 from dcc.gateway.services import load_crls, matrix_text, open_database, open_matrix, open_trust
 from dcc.gateway.settings import ConfigurationError, Settings, read_settings
 from dcc.gateway.smtp import server_context
-from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
+from dcc.mailbox.database import DatabaseDamaged, DatabaseFull, DatabaseGone, SchemaMismatch
 from dcc.router.typerules import doubts_of
 from dcc.smime.keys import KeyPair
 from dcc.smime.tokeneckey import TokenEcKey
@@ -262,5 +262,7 @@ def _database(settings: Settings, problems: list[str]) -> None:
         problems.append("database.url : la base n'a pas le schéma de cette version (dcc migrate)")
     except DatabaseFull:
         problems.append("database.url : plus de place pour la base")
+    except DatabaseDamaged:
+        problems.append("database.url : ce fichier n'est pas une base, ou elle est abîmée (dcc restore)")
     except DatabaseGone:
         problems.append("database.url : la base ne répond pas, ou ne peut pas être écrite")

@@ -17,6 +17,7 @@ from dcc.mailbox.turn import Turn
 BUSY_SECONDS = 30
 NOT_DURABLE = text("SET LOCAL synchronous_commit TO OFF")
 NO_ROOM_STATES = {"53100"}  # PostgreSQL: disk_full
+DAMAGED_STATES = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "XX001", "XX002")  # PostgreSQL: data_corrupted, index_corrupted
 FAILURES = (DBAPIError, PoolTimeout, sqlite3.Error)
 REFUSED = (IntegrityError, DataError, ProgrammingError)  # the statement is at fault, not the store
 
@@ -27,6 +28,10 @@ class DatabaseFull(Exception):
 
 class DatabaseGone(Exception):
     """The database cannot be reached or written; try later."""
+
+
+class DatabaseDamaged(DatabaseGone):
+    """The file is not a database, or not a whole one: no waiting helps, a copy does (`dcc restore`)."""
 
 
 class SchemaMismatch(DatabaseGone):
@@ -133,6 +138,8 @@ def mapped(error: DBAPIError | PoolTimeout | sqlite3.Error) -> Exception:
         return DatabaseFull("no room left for the database")
     if isinstance(error, REFUSED) and not error.connection_invalidated:
         return type(error)(None, None, RuntimeError(state), hide_parameters=True)
+    if state.startswith(DAMAGED_STATES):
+        return DatabaseDamaged(f"database damaged: {state}")
     return DatabaseGone(f"database unavailable: {state}")
 
 

@@ -10,7 +10,7 @@ from dcc.gateway.commands.common import EXIT_CONFIGURATION, EXIT_NO, EXIT_UNKNOW
 def explained(error: Exception) -> tuple[list[str], int]:
     """(lines for standard error, exit code) of an exception that a command let through."""
     from dcc.gateway.settings import ConfigurationError
-    from dcc.mailbox.database import DatabaseFull, DatabaseGone, SchemaMismatch
+    from dcc.mailbox.database import DatabaseDamaged, DatabaseFull, DatabaseGone, SchemaMismatch
 
     if isinstance(error, ConfigurationError):
         return error.problems, EXIT_CONFIGURATION
@@ -18,6 +18,8 @@ def explained(error: Exception) -> tuple[list[str], int]:
         return ["database.url : la base n'a pas le schéma de cette version (dcc migrate)"], EXIT_CONFIGURATION
     if isinstance(error, DatabaseFull):
         return ["plus de place pour la base : rien n'a été changé"], EXIT_UNKNOWN
+    if isinstance(error, DatabaseDamaged):
+        return ["la base est abîmée : il faut une copie (dcc restore)"], EXIT_UNKNOWN
     if isinstance(error, DatabaseGone):
         return ["la base ne répond pas, ou ne peut pas être écrite"], EXIT_UNKNOWN
     if isinstance(error, BrokenPipeError):

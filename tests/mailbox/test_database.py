@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dcc.mailbox import folders, messages, people
 from dcc.mailbox.columns import UtcDateTime
-from dcc.mailbox.database import Database, DatabaseFull, DatabaseGone, SchemaMismatch, mapped
+from dcc.mailbox.database import Database, DatabaseDamaged, DatabaseFull, DatabaseGone, SchemaMismatch, mapped
 from dcc.mailbox.migrate import downgrade, head, upgrade
 from dcc.mailbox.records import Message
 from dcc.mailbox.schema import messages as table
@@ -286,12 +286,27 @@ def test_error_without_values() -> None:
     assert "23505" in str(found)
 
 
-@pytest.mark.parametrize(("code", "kind"), [("53100", DatabaseFull), ("57P01", DatabaseGone), (None, DatabaseGone)])
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("53100", DatabaseFull), ("57P01", DatabaseGone), (None, DatabaseGone), ("XX001", DatabaseDamaged)],
+)
 def test_states_are_mapped(code: str | None, kind: type[Exception]) -> None:
-    """PostgreSQL's codes: disk full is full, anything else of the server is gone."""
+    """PostgreSQL's codes: disk full is full, corrupted is damaged, anything else of the server is gone."""
     original = Exception("x")
     original.sqlstate = code  # type: ignore[attr-defined]
     assert isinstance(mapped(DBAPIError("s", {}, original)), kind)
+
+
+def test_damaged_file(tmp_path: Path, migrated_sqlite: Path) -> None:
+    """Pages of an SQLite file overwritten: damaged, which is not called an absence."""
+    path = tmp_path / "dcc.sqlite"
+    octets = bytearray(migrated_sqlite.read_bytes())
+    octets[4096:] = b"\xa5" * (len(octets) - 4096)
+    path.write_bytes(octets)
+    database = Database(f"sqlite:///{path}")
+    with pytest.raises(DatabaseDamaged):
+        database.check()
+    database.close()
 
 
 def test_cost_of_a_message(tmp_path: Path, migrated_sqlite: Path, make_message: Callable[..., Message]) -> None:
