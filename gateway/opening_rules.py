@@ -21,7 +21,7 @@ HIS_CARD = "L'expéditeur doit voir avec l'ANS ou son établissement pour obteni
 NOBODY = "Ne rien tirer de ce message. Joindre l'expéditeur par un autre moyen avant toute décision."
 RULES: Mapping[str, Rule] = {
     "D2R-ENC01": Rule("R-AUTH", "un message doit être chiffré pour la passerelle", "RFC 8551 §3.3", RESEND),
-    "D2R-SIG01": Rule("R-AUTH", "un message chiffré sans signature ne prouve pas qui l'a écrit", "EFAIL ; RFC 8551 §6",
+    "D2R-SIG01": Rule("R-AUTH", "un message sans signature ne prouve pas qui l'a écrit, même chiffré", "EFAIL ; RFC 8551 §6",
                       RESEND),
     "D2R-SIG02": Rule("R-SIGNERS", "chaque signature doit être exacte et couvrir le message entier", "RFC 5652 §5.4, §5.6",
                       f"{NOBODY} Une passerelle de l'expéditeur a peut-être réécrit le message après la signature."),

@@ -80,7 +80,7 @@ def seal_file(
     body, work = WorkFile(), WorkFile()
     try:
         with _opened(request.file) as source:
-            fields, start = read_headers(source, Limits())
+            fields, start = _head(source, request.file)
             source.seek(start)
             for piece in canonical(source):
                 body.write(piece)
@@ -107,6 +107,14 @@ def _opened(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise SealingRefused(f"{path} : illisible ({error.strerror}).", usage=True) from error
+
+
+def _head(source: BinaryIO, path: Path) -> tuple[Headers, int]:
+    try:
+        return read_headers(source, Limits())
+    except SmimeError as error:
+        what = "ce n'est pas un courriel (des en-têtes, une ligne vide, un corps)"
+        raise SealingRefused(f"{path} : {what}.") from error
 
 
 def _signer(request: SealingRequest) -> KeyPair:

@@ -10,6 +10,8 @@ import typer
 from dcc.gateway.commands import common
 from dcc.gateway.commands.common import ConfigOption, JsonOption
 
+MOST = 1_000_000_000  # an engine's numbers end somewhere
+
 
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
@@ -24,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def list_messages(
     config: ConfigOption,
     state: Annotated[str | None, typer.Option(help="received, opened, …, filed, done, held, refused.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Nombre de messages au plus.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="Nombre de messages au plus.")] = 100,
     json_output: JsonOption = False,
 ) -> None:
     """Les derniers messages. Exemple : dcc message list -c dcc.toml --state held"""

@@ -194,6 +194,14 @@ def test_out_is_whole_or_absent(folder: Path) -> None:
     assert not list(folder.glob("out.eml*"))
 
 
+def test_a_file_that_is_no_mail(folder: Path) -> None:
+    """A file without header fields is said to be no mail, in the words of the reader."""
+    (folder / "mail.eml").write_bytes(b"\x89PNG\r\n\x1a\nanything at all\r\n\r\n")
+    done = call(folder)
+    assert (done.code, len(done.err.splitlines())) == (1, 1)
+    assert "mail.eml : ce n'est pas un courriel" in done.err
+
+
 def test_a_file_that_is_not_there(folder: Path) -> None:
     """No mail, no signer or no certificate: exit 2, the file named in one line."""
     (folder / "mail.eml").rename(folder / "elsewhere.eml")

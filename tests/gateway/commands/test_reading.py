@@ -132,6 +132,7 @@ def test_outbox_list(worked: Worked, ask: Ask) -> None:
         (("message", "list", "--state", "lost"), 2),
         (("message", "list", "--limit", "0"), 2),
         (("message", "list", "--limit", "many"), 2),
+        (("message", "list", "--limit", "99999999999999999999"), 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
