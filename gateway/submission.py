@@ -31,10 +31,9 @@ def submit(address: str, mail: bytes, *, sender: str, recipient: str, timeout: f
             client.ehlo()
             if client.has_extn("starttls") and host not in {"127.0.0.1", "::1", "localhost"}:
                 client.starttls()
-            client.mail(sender)
-            code, reply = client.rcpt(recipient)
-            if code != 250:
-                raise NotAccepted(code, reply.decode("ascii", "replace"))
+            for code, reply in (client.mail(sender), client.rcpt(recipient)):
+                if code != 250:
+                    raise NotAccepted(code, reply.decode("ascii", "replace"))
             code, reply = client.data(mail)
     except smtplib.SMTPResponseException as error:
         text = (

@@ -77,9 +77,11 @@ def _address(settings: Settings, smtp: str | None) -> str:
     if smtp is None:
         try:
             told = json.loads((settings.directory / "run" / "ready.json").read_text(encoding="ascii"))
-            smtp = str(told["smtp"] or "")
+            smtp = told["smtp"]
         except (OSError, ValueError, KeyError):
             common.stop("la passerelle ne tourne pas : donnez --smtp hôte:port", common.EXIT_UNKNOWN)
+        if smtp is None:
+            common.stop("la passerelle tourne sans sa porte SMTP : donnez --smtp hôte:port", common.EXIT_UNKNOWN)
     host, _, port = smtp.rpartition(":")
     if not host or not port.isdecimal():
         common.stop("--smtp : donnez hôte:port, par exemple 127.0.0.1:25", common.EXIT_USAGE)
@@ -97,9 +99,12 @@ def _send(
     from dcc.gateway.submission import NotAccepted, submit
     from dcc.mailbox import folders
     from dcc.smime.errors import SmimeError
+    from dcc.smime.sealsigned import NotVerified
 
     with database.read() as conn:
         found = folders.folder(conn, folder)
+    if found is None and "@" not in folder:  # an address may be the network's
+        common.stop("aucun dossier ne porte cet identifiant ou cette référence")
     recipient = folder if found is None else found.address
     try:
         mail = build_deposit(
@@ -110,6 +115,8 @@ def _send(
         )  # fmt: skip
     except NotADeposit as error:
         common.stop(str(error), common.EXIT_USAGE)
+    except NotVerified:
+        common.stop("ce certificat n'est pas fait pour signer, ou sa clé n'est pas la sienne", common.EXIT_USAGE)
     except SmimeError as error:
         common.stop(f"l'envoi n'a pas pu être scellé ({type(error).__name__})", common.EXIT_USAGE)
     except OSError as error:
@@ -117,6 +124,8 @@ def _send(
     try:
         return submit(smtp, mail, sender=sender, recipient=recipient)
     except NotAccepted as error:
-        common.stop(f"la passerelle n'a pas pris l'envoi : {error.code} {error.text}")
+        # 4xx: not now (RFC 5321 §4.2.1). A script that takes 1 for an end would lose the document.
+        later = common.EXIT_UNKNOWN if 400 <= error.code < 500 else common.EXIT_NO
+        common.stop(f"la passerelle n'a pas pris l'envoi : {error.code} {error.text}", later)
     except OSError:
         common.stop(f"la passerelle n'a pas pu être jointe ({smtp})", common.EXIT_UNKNOWN)

@@ -14,6 +14,7 @@ import pytest
 from dcc.gateway.services import open_services
 from dcc.gateway.settings import load_settings
 from dcc.mailbox import documents
+from smtpscript import ScriptedServer
 from terminal import dcc
 from workedinstance import Worked, deposit
 
@@ -97,6 +98,46 @@ def test_no_gateway(worked: Worked) -> None:
     for options, code in (((), 3), (("--smtp", "127.0.0.1:1"), 3), (("--smtp", "nowhere"), 2)):
         done = deposit(worked.cast, config, files, "automaton", main, *options)
         assert (done.code, len(done.err.splitlines())) == (code, 1)
+
+
+@pytest.mark.parametrize(
+    ("verb", "reply", "code"),
+    [
+        ("MAIL", "452 4.3.1 Insufficient system storage, try again later", 3),
+        ("end", "451 4.3.0 Temporary failure, try again later", 3),
+        ("connect", "421 4.7.0 Too many connections, try again later", 3),
+        ("RCPT", "550 5.1.1 No such mailbox here", 1),
+    ],
+)
+def test_not_taken(worked: Worked, verb: str, reply: str, code: int) -> None:
+    """Not now (4xx) is not a refusal: exit 3, the script tries again; 5xx is one: exit 1. The reply is quoted."""
+    main = worked.cast.folder("main")["address"]
+    with ScriptedServer() as door:
+        door.replies[verb].append(reply)
+        done = deposit(
+            worked.cast, worked.directory / "dcc.toml", [worked.sources / "biology.xml"], "automaton", main,
+            "--smtp", f"127.0.0.1:{door.port}",
+        )  # fmt: skip
+    assert (done.code, done.err) == (code, f"la passerelle n'a pas pris l'envoi : {reply}\n")
+
+
+def test_unknown_reference(worked: Worked) -> None:
+    """A reference that no folder has is said before anything is sent."""
+    config, files = worked.directory / "dcc.toml", [worked.sources / "biology.xml"]
+    done = deposit(worked.cast, config, files, "automaton", "D-0000-0000", "--smtp", "127.0.0.1:1")
+    assert (done.code, done.err) == (1, "aucun dossier ne porte cet identifiant ou cette référence\n")
+
+
+def test_a_certificate_that_does_not_sign(worked: Worked) -> None:
+    """The encryption certificate in place of the signature's is named as the fault."""
+    cast, entry = worked.cast, worked.cast.person("automaton")
+    done = dcc(
+        "deposit", worked.sources / "biology.xml", "-c", worked.directory / "dcc.toml", "--folder",
+        cast.folder("main")["address"], "--signer", cast.directory / entry["encryption"]["p12"], "--password",
+        entry["encryption"]["password"], "--from", entry["mailbox"], "--smtp", "127.0.0.1:1",
+    )  # fmt: skip
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
+    assert "pas fait pour signer" in done.err
 
 
 def test_a_wrong_password(worked: Worked) -> None:
