@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+
+from pydantic import BaseModel
 
 from dcc.gateway.settings import Settings
 
@@ -60,23 +63,27 @@ WORKING = frozenset({"storage.work", "trust.crl_cache", "relay.sink"})
 
 
 def _places(settings: Settings) -> dict[str, Path]:
-    """Every file and folder that a setting names, whatever its name: nothing of the configuration is forgotten."""
-    storage, keys, smtp = settings.storage, settings.keys, settings.smtp
-    named: dict[str, Path | None] = {
-        "storage.spool": storage.spool, "storage.documents": storage.documents, "storage.outbox": storage.outbox,
-        "storage.proofs": storage.proofs, "storage.work": storage.work,
-        "storage.key_encryption_keys": storage.key_encryption_keys, "trust.authorities": settings.trust.authorities,
-        "keys.signing": keys.signing, "keys.password_file": keys.password_file, "keys.pin_file": keys.pin_file,
-        "keys.audit": keys.audit,
-        "smtp.certificate": smtp.certificate, "smtp.private_key": smtp.private_key,
-        "trust.crl_cache": settings.trust.crl_cache, "relay.password_file": settings.relay.password_file,
-        "relay.sink": settings.relay.sink if settings.relay.kind == "sink" else None,
-        "demo": DEMO if settings.gateway.demo else None,
-    }  # fmt: skip
-    several = {"keys.decryption": keys.decryption, "trust.certificates": settings.trust.certificates,
-               "trust.crls": settings.trust.crls}  # fmt: skip
-    named |= {f"{name} {number}": one for name, places in several.items() for number, one in enumerate(places, 1)}
-    return {name: place for name, place in named.items() if place is not None}
+    """Every file and folder that a setting names, whichever setting it is: nothing of the configuration is forgotten."""
+    found = dict(_named(settings))
+    del found["directory"]
+    if settings.relay.kind != "sink":
+        del found["relay.sink"]
+    if settings.gateway.demo:
+        found["demo"] = DEMO
+    return found
+
+
+def _named(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, Path]]:
+    """Each path with the name of its setting; those of a list are numbered."""
+    for field in type(section).model_fields:
+        value, name = getattr(section, field), f"{prefix}{field}"
+        several = isinstance(value, list)
+        for number, one in enumerate(value if several else [value], 1):
+            known = f"{name} {number}" if several else name
+            if isinstance(one, Path):
+                yield known, one
+            elif isinstance(one, BaseModel):
+                yield from _named(one, f"{known}.")
 
 
 def _inside(settings: Settings, path: Path) -> bool:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from dcc.gateway.backup import back_up
 from dcc.gateway.running import serving
+from dcc.gateway.settings import load_settings
 from terminal import Done, dcc
 from workedinstance import Worked, deposit
 
@@ -75,6 +77,24 @@ def test_nothing_of_the_configuration_is_forgotten(instance: Path, tmp_path: Pat
     shutil.rmtree(instance)
     assert dcc("restore", tmp_path / "copy", tmp_path / "again").code == 0
     assert dcc("check-config", "-c", tmp_path / "again/dcc.toml").code == 0
+
+
+def test_files_of_every_section_are_copied(instance: Path, tmp_path: Path) -> None:
+    """The table of types, the operator's certificate, those of the relay, a partner's anchors: they lie in the copy."""
+    config = instance / "dcc.toml"
+    text = config.read_text(encoding="utf-8")
+    text = text.replace("[gateway]\n", '[gateway]\nmatrix = "types.csv"\n')
+    text = text.replace("[relay]\n", '[relay]\nauthorities = "keys/voisin.pem"\n')
+    text += '\n[operator]\naddress = "a@ailleurs.example"\ncertificate = "keys/exploitant.pem"\n'
+    text += '\n[[partners]]\nname = "x"\ndomains = ["x.example"]\ncertificates = ["partenaires/x.pem"]\n'
+    config.write_text(text, encoding="utf-8")
+    (instance / "partenaires").mkdir()
+    files = ("types.csv", "keys/voisin.pem", "keys/exploitant.pem", "partenaires/x.pem")
+    for file in files:
+        (instance / file).write_bytes(b"x")
+    assert back_up(load_settings(config, {}), tmp_path / "copy") == ()
+    for file in files:
+        assert (tmp_path / "copy" / file).read_bytes() == b"x", file
 
 
 @pytest.mark.parametrize("kind", ["document", "spool", "changed spool", "trail"])
