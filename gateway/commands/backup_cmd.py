@@ -60,6 +60,7 @@ def restore(
             common.stop(str(error))
         except OSError as error:
             common.stop(f"la copie a échoué : {error.strerror}")
+        _warn(target)
     if not verify:
         if json_output:
             common.print_json({"target": str(target)})
@@ -77,3 +78,22 @@ def restore(
             typer.echo(f"  MANQUE : {line}")
     if not found.ok:
         raise typer.Exit(common.EXIT_NO)
+
+
+def _warn(target: Path) -> None:
+    """What a copy cannot know: what was decided, and sent, after it was made (I1, I4)."""
+    from dcc.gateway.services import open_database
+    from dcc.gateway.settings import ConfigurationError, load_settings
+    from dcc.mailbox import outbox
+    from dcc.mailbox.database import DatabaseFull, DatabaseGone
+
+    common.say("à refaire avant dcc serve : les retraits, fins de mandat, oppositions et suspensions d'après la copie")
+    try:
+        with open_database(load_settings(target / "dcc.toml")) as database, database.read() as conn:
+            count, _ = outbox.queued(conn)
+    except (ConfigurationError, DatabaseGone, DatabaseFull):
+        return  # said by --verify, and by dcc check-config
+    if count:
+        common.say(
+            f"{count} envois attendaient dans la copie : ils partiront, une seconde fois s'ils sont partis depuis"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,20 @@ def test_restored_elsewhere_and_served(worked: Worked, copy: Path, tmp_path: Pat
     assert again.code == 0
     assert again.json["documents"] == worked.filed.json["documents"]  # already there: nothing is filed twice
     assert dcc("audit", "verify", "-c", config).code == 0
+
+
+def test_what_a_copy_cannot_know_is_said(worked: Worked, copy: Path, tmp_path: Path) -> None:
+    """Put back, it says what to do again first, and how many mails will leave, perhaps a second time."""
+    with closing(sqlite3.connect(copy / "var/dcc.sqlite")) as conn:
+        conn.execute("UPDATE outbox SET state = 'queued' WHERE kind = 'report'")
+        conn.commit()
+        (count,) = conn.execute("SELECT count(*) FROM outbox WHERE state = 'queued'").fetchone()
+    done = dcc("restore", copy, tmp_path / "again")
+    assert done.code == 0
+    first, second = done.err.splitlines()
+    assert first.startswith("à refaire avant dcc serve")
+    assert count
+    assert second.startswith(f"{count} envois attendaient")
 
 
 def test_while_it_runs(instance: Path, tmp_path: Path) -> None:
