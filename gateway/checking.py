@@ -34,6 +34,8 @@ from dcc.smime.keys import KeyPair
 from dcc.smime.tokeneckey import TokenEcKey
 from dcc.smime.tokenkey import TokenAway, TokenRsaKey
 
+PLACEHOLDER = "@votre-domaine.example"  # what `dcc init` writes, for a person to replace
+
 
 def check(config: Path, now: datetime) -> tuple[Settings | None, list[str], list[str]]:
     """(settings when they can be read; what prevents the gateway from working; what somebody should look at soon)."""
@@ -58,6 +60,10 @@ def problems_of(settings: Settings, now: datetime) -> tuple[list[str], list[str]
     _relay(settings, problems, warnings)
     _operator(settings, now, problems, warnings)
     _database(settings, problems)
+    if settings.gateway.address.endswith(PLACEHOLDER):
+        problems.append(
+            f"gateway.address : {settings.gateway.address} est un exemple, mettez l'adresse de la passerelle"
+        )
     try:
         open_matrix(settings)
         warnings += [f"gateway.matrix : {settings.gateway.matrix}, {one}" for one in doubts_of(matrix_text(settings))]
@@ -75,6 +81,9 @@ def _folders(settings: Settings, problems: list[str]) -> None:
     for name, relative in places.items():
         if not _writable(settings.path(relative)):
             problems.append(f"{name} : on ne peut pas écrire durablement dans {relative}")
+    proofs = settings.path(storage.proofs)  # made when the first is kept
+    if not _writable(next(one for one in (proofs, *proofs.parents) if one.exists())):
+        problems.append(f"storage.proofs : on ne peut pas écrire durablement dans {storage.proofs}")
     if not _writable(settings.directory):
         problems.append("on ne peut pas écrire dans le dossier de l'instance (run/ready.json)")
     try:

@@ -30,7 +30,9 @@ def test_a_production_instance(tmp_path: Path) -> None:
     checked = dcc("check-config", "-c", directory / "dcc.toml")
     assert checked.code == 78
     named = {line.partition(" : ")[0] for line in checked.err.splitlines() if not line.startswith("à surveiller")}
-    assert named == {"keys.signing", "keys.decryption", "keys.password_file", "trust.certificates", "smtp.certificate"}
+    assert named == {
+        "gateway.address", "keys.signing", "keys.decryption", "keys.password_file", "trust.certificates", "smtp.certificate",
+    }  # fmt: skip
 
 
 def test_a_demo_instance_is_ready(instance: Path) -> None:
