@@ -12,6 +12,8 @@ from dcc.mailbox.records import ENDS, DeliveryState, Message
 
 _QUEUED = re.compile(r"queued as (\S+)")
 POLL_SECONDS = 0.05
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})  # nobody listens between
+TAKEN, TLS_FIRST = 250, 530  # RFC 3207 §4
 
 
 class NotAccepted(Exception):
@@ -29,11 +31,15 @@ def submit(address: str, mail: bytes, *, sender: str, recipient: str, timeout: f
     try:
         with smtplib.SMTP(host, int(port), timeout=timeout) as client:
             client.ehlo()
-            if client.has_extn("starttls") and host not in {"127.0.0.1", "::1", "localhost"}:
-                client.starttls()
-            for code, reply in (client.mail(sender), client.rcpt(recipient)):
-                if code != 250:
-                    raise NotAccepted(code, reply.decode("ascii", "replace"))
+            if host not in LOOPBACK:
+                _secure(client)
+            code, reply = client.mail(sender)
+            if code == TLS_FIRST and _secure(client):
+                code, reply = client.mail(sender)
+            if code == TAKEN:
+                code, reply = client.rcpt(recipient)
+            if code != TAKEN:
+                raise NotAccepted(code, reply.decode("ascii", "replace"))
             code, reply = client.data(mail)
     except smtplib.SMTPResponseException as error:
         text = (
@@ -44,9 +50,18 @@ def submit(address: str, mail: bytes, *, sender: str, recipient: str, timeout: f
         raise NotAccepted(error.smtp_code, text) from error
     text = reply.decode("ascii", "replace")
     found = _QUEUED.search(text)
-    if code != 250 or found is None:
+    if code != TAKEN or found is None:
         raise NotAccepted(code, text)
     return found[1]
+
+
+def _secure(client: smtplib.SMTP) -> bool:
+    """STARTTLS where it is offered and not done yet; what was said before is said again (RFC 3207 §4.2)."""
+    if not client.has_extn("starttls"):
+        return False
+    client.starttls()
+    client.ehlo()
+    return True
 
 
 def wait_for_end(database: Database, message_id: str, *, seconds: float) -> Message | None:

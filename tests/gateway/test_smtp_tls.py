@@ -8,6 +8,7 @@ import ssl
 import pytest
 
 from dcc.gateway.services import Services
+from dcc.gateway.submission import submit
 from doors import GATEWAY, MAIL, SENDER, Place, Raw, RunningDoor, any_certificate, client, opened, stored
 
 
@@ -45,6 +46,18 @@ def test_starttls_discards_what_was_sent_before(door: RunningDoor) -> None:
         assert raw.reply().startswith(b"250 2.0.0 queued as ")
         assert raw.reply().startswith(b"221")
     assert [one.mail_from for one in stored(door.services)] == [SENDER]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+@pytest.mark.parametrize("required", [False, True])
+def test_our_own_client_under_tls(services: Services, required: bool, host: str) -> None:
+    """What `dcc deposit` sends with is taken by our own door: STARTTLS where it is required, or leaves the machine."""
+    with opened(services, require_tls=required) as running:
+        queue_id = submit(f"{host}:{running.port}", MAIL, sender=SENDER, recipient=GATEWAY)
+        (message,) = stored(running.services)
+        assert message.id == queue_id
+        content = running.services.spool.path(queue_id).read_bytes()
+        assert (b" with ESMTPS " in content[:300]) is (required or host == "0.0.0.0")
 
 
 def test_required_tls_refuses_clear_mail(services: Services) -> None:
