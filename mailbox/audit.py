@@ -49,15 +49,18 @@ class AuditTrail:
             self._announce(conn, at, REKEYED, head.sequence + 1, head.hash)
 
     def append(self, conn: Connection, *records: AuditRecord) -> None:
-        """Append records at the end of the chain, in this transaction.
+        """Append records at the end of the chain, in this transaction; a trail that has no record yet is opened by it.
 
         Call it last: on PostgreSQL the end of the chain stays locked until the commit, so that the chain is linear.
         """
         if not records:
             return
         head = _head(conn)
+        if head is None:  # a network is added before the gateway has ever run
+            self.open(conn, records[0].at)
+            head = _head(conn)
         if head is None:
-            raise LookupError("the audit trail was never opened")
+            raise LookupError("the audit trail cannot be opened")
         sequence, previous = int(head.sequence), str(head.hash)
         rows = []
         for record in records:

@@ -35,6 +35,31 @@ def test_a_production_instance(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_network_before_the_gateway_has_ever_run(instance: Path, tmp_path: Path) -> None:
+    """An operator's first steps: keys and anchors put in place, a network added; recorded, and the trace is whole."""
+    directory = tmp_path / "dcc"
+    assert dcc("init", directory).code == 0
+    for name in ("signature.p12", "dechiffrement.p12", "smtp.pem", "smtp.key"):
+        shutil.copy(instance / "keys" / name, directory / "keys" / name)
+    (directory / "keys/password").write_text("demonstration")
+    shutil.copytree(instance / "demo/pki", directory / "trust", dirs_exist_ok=True)
+    shutil.copytree(instance / "demo/crls", directory / "crls", dirs_exist_ok=True)
+    config = directory / "dcc.toml"
+    text = config.read_text(encoding="utf-8").replace('"production"', '"test"').replace("VOTRE-DOMAINE", "dcc")
+    config.write_text(text, encoding="utf-8")
+    added = dcc(
+        "network", "add", "rca", "--name", "RCA", "--address", "depot@rca.dcc.example", "--support-phone", "05 00",
+        "--support-mail", "aide@rca.example", "--operator", "A. Martin", "-c", config,
+    )  # fmt: skip
+    assert (added.code, added.err) == (0, "")
+    assert dcc("audit", "verify", "-c", config).code == 0
+    again = dcc(
+        "network", "add", "rca", "--name", "RCA", "--address", "autre@rca.dcc.example", "--support-phone", "05 00",
+        "--support-mail", "aide@rca.example", "--operator", "A. Martin", "-c", config,
+    )  # fmt: skip
+    assert (again.code, len(again.err.splitlines())) == (1, 1)
+
+
 def test_a_demo_instance_is_ready(instance: Path) -> None:
     """`dcc init --demo` makes an instance that check-config finds nothing wrong with, nor to watch."""
     done = dcc("check-config", "-c", instance / "dcc.toml", "--json")

@@ -334,10 +334,16 @@ def test_record_falls_with_its_transaction(database: Database, gateway: Gateway,
     assert _problem(database, gateway) is None
 
 
-def test_never_opened_is_an_error(database: Database, now: datetime) -> None:
-    """Nothing is appended to a trail that was not opened."""
-    with database.begin() as conn, pytest.raises(LookupError):
-        Gateway().trail.append(conn, _record(now))
+def test_first_record_opens_the_trail(database: Database, now: datetime) -> None:
+    """What an operator does before the gateway has ever run is recorded, behind the record that names the key."""
+    first = Gateway()
+    with database.begin() as conn:
+        first.trail.append(conn, _record(now))
+    with database.begin() as conn:
+        first.trail.open(conn, now)
+    assert _problem(database, first) is None
+    with database.read() as conn:
+        assert verify(conn, first.certificate).count == 2
 
 
 def test_hostile_text_verifies(database: Database, gateway: Gateway, now: datetime) -> None:
