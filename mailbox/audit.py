@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -38,6 +39,7 @@ class AuditTrail:
         self._key = key
         self._vouch = vouch
         self._certificate = certificate
+        self._goes = self._opened = False
         self._public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
     def open(self, conn: Connection, at: datetime) -> None:
@@ -49,14 +51,15 @@ class AuditTrail:
             self._announce(conn, at, REKEYED, head.sequence + 1, head.hash)
 
     def append(self, conn: Connection, *records: AuditRecord) -> None:
-        """Append records at the end of the chain, in this transaction; a trail that has no record yet is opened by it.
+        """Append records at the end of the chain, in this transaction; what `open` would write stands before them.
 
         Call it last: on PostgreSQL the end of the chain stays locked until the commit, so that the chain is linear.
         """
         if not records:
             return
         head = _head(conn)
-        if head is None:  # a network is added before the gateway has ever run
+        if head is None or not self._goes_on(head):  # a command before the gateway has run, with these keys or at all
+            self._opened = True
             self.open(conn, records[0].at)
             head = _head(conn)
         if head is None:
@@ -69,6 +72,21 @@ class AuditTrail:
             previous = rows[-1]["hash"]
         conn.execute(_INSERT, rows)
         self._set_head(conn, sequence, previous)
+
+    def _goes_on(self, head: Row[Any]) -> bool:
+        """Whether our key signed the end of the chain, so that the trail knows it; a process looks once.
+
+        Where this process has announced the key itself it looks each time: the transaction may have been given up.
+        """
+        if self._goes:
+            return True
+        text = head_text(int(head.sequence), str(head.hash)).encode()
+        try:
+            self._key.public_key().verify(head.signature, text, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            return False
+        self._goes = not self._opened
+        return True
 
     def _known(self, conn: Connection) -> bool:
         """Whether the last key announced is ours, and vouched for by today's certificate."""

@@ -346,6 +346,21 @@ def test_first_record_opens_the_trail(database: Database, now: datetime) -> None
         assert verify(conn, first.certificate).count == 2
 
 
+def test_new_audit_key_is_announced_by_what_uses_it_first(database: Database, gateway: Gateway, now: datetime) -> None:
+    """A command run with a new audit key before the gateway announces it: the trail stays whole, whatever is rolled back."""
+    renewed = Gateway(gateway._key)
+    with suppress(ZeroDivisionError), database.begin() as conn:
+        renewed.trail.append(conn, _record(now, 50))
+        renewed.trail.append(conn, _record(now, 51))
+        raise ZeroDivisionError
+    for number in (52, 53):
+        with database.begin() as conn:
+            renewed.trail.append(conn, _record(now, number))
+    assert _problem(database, gateway) is None
+    with database.read() as conn:
+        assert verify(conn, gateway.certificate).count == RECORDS + 1 + 3
+
+
 def test_hostile_text_verifies(database: Database, gateway: Gateway, now: datetime) -> None:
     """A Message-ID with NUL and lone surrogates is recorded, and the chain still verifies."""
     with database.begin() as conn:
