@@ -39,6 +39,23 @@ def original_of(services: Services, message: Message) -> Original | None:
         return None
 
 
+SEALED = {"application/pkcs7-mime", "application/x-pkcs7-mime"}
+ENVELOPES = {"enveloped-data", "authenveloped-data"}
+
+
+def says_it_is_sealed(services: Services, message: Message) -> bool:
+    """Whether the outer header of a received mail says that the rest is encrypted (RFC 8551 §3.2.2).
+
+    For one that could not be worked on: what does not say so is taken for a mail in clear. Raises OSError.
+    """
+    with services.open_original(message) as source:
+        try:
+            media_type, parameters = mime.content_type(read_headers(source, services.limits)[0])
+        except SmimeError:
+            return False
+    return media_type in SEALED and parameters.get("smime-type", "").lower() in ENVELOPES
+
+
 def _inside(services: Services, content: Content, outer: Headers) -> Original:
     root, body = _head(services, content.open(), content.size)
     start = 0

@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from dcc.gateway import stages
 from dcc.gateway.checkpoint import checkpoint
 from dcc.gateway.leases import Kind
+from dcc.gateway.originals import says_it_is_sealed
 from dcc.gateway.progress import Ended, Progress
 from dcc.gateway.services import Services
 from dcc.gateway.settle import LostRaceError, settle
@@ -159,7 +160,19 @@ class Pipeline:
 
     def _hold(self, message: Message, kind: str, now: datetime) -> MessageState:
         with Progress.start(message, now) as progress:
+            if kind != stages.OriginalDamagedError.__name__:  # whole bytes are put back where the damaged ones are
+                self._put_under_key(progress)
             ended = Ended.held(reason("D2R-SYS01", kind=kind))
             state = settle(self._services, progress, ended, now)
         self._services.count_end(state, ended.code)
         return state
+
+    def _put_under_key(self, progress: Progress) -> None:
+        """A mail in clear does not lie about for as long as it is held (I3), if there is room for a copy under a key."""
+        services = self._services
+        try:
+            if "original" not in progress.evidence and not says_it_is_sealed(services, progress.message):
+                progress.evidence["original"] = services.protect_original(progress.message)
+                progress.clear = True
+        except OSError as error:
+            log.warning("original_not_protected", message=progress.message.id, error=type(error).__name__)

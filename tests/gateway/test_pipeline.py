@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from dcc.gateway import pipeline
+from dcc.gateway import pipeline, stages
 from dcc.gateway.held import release_held
 from dcc.gateway.pipeline import Pipeline
 from dcc.gateway.services import Services, open_services
@@ -118,6 +118,34 @@ def test_damaged_original_is_our_fault(rooms: Rooms, harm: str) -> None:
     assert release_held(rooms.services, message_id, "a.martin", rooms.clock.at)
     rooms.work()
     once(rooms, message_id)
+
+
+@pytest.mark.parametrize(
+    "headers", [b"Subject: NICOLAS\r\n", b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n"]
+)
+def test_held_in_clear_lies_under_a_key(rooms: Rooms, monkeypatch: pytest.MonkeyPatch, headers: bytes) -> None:
+    """What came in clear and could not be worked on is not readable in the spool while a person is waited for (I3)."""
+    address = rooms.services.settings.gateway.address
+    octets = b"From: a@chd.example\r\nTo: " + address.encode() + b"\r\n" + headers + b"\r\nNICOLAS\r\n"
+    message_id = rooms.take(octets, "a@chd.example", address)
+    with monkeypatch.context() as broken:
+        broken.setattr(stages.reports, "recognise", _broken)
+        for _ in range(rooms.services.settings.worker.attempts):
+            assert rooms.pipeline.run_once() == 1
+            rooms.clock.at = max(rooms.clock.at, rooms.message(message_id).due)
+    assert rooms.message(message_id).reason_code == "D2R-SYS01"
+    assert not rooms.services.spool.path(message_id).exists()
+    with rooms.services.open_original(rooms.message(message_id)) as kept:
+        assert kept.read().endswith(octets)
+    stored = [path.read_bytes() for path in rooms.services.settings.directory.rglob("*") if path.is_file()]
+    assert not any(b"NICOLAS" in one for one in stored)
+    assert release_held(rooms.services, message_id, "a.martin", rooms.clock.at)
+    rooms.work()
+    assert rooms.message(message_id).state is MessageState.REFUSED
+
+
+def _broken(*_: object, **__: object) -> None:
+    raise ArithmeticError
 
 
 def test_failing_stage_is_tried_then_held(rooms: Rooms) -> None:
