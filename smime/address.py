@@ -15,7 +15,9 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\s+|[()<>,;:]|[^\s"()<>,;:]+|"', re.DOTA
 _ADDRESS = re.compile(
     r'^(?:[^\s"()<>,;:\\@\[\]]+|"(?:[^"\\\r\n]|\\[^\r\n])*")@(?:[^\s"()<>,;:\\@\[\]]+|\[[^\s\[\]\\@]+\])$'
 )
-_LOOKS_LIKE_ADDRESS = re.compile(r"[^\s<>@\"',;:]+@[^\s<>@\"',;:]+\.[^\s<>@\"',;:]+")
+# It begins where a run of its signs does: each run is looked at once
+_LOOKS_LIKE_ADDRESS = re.compile(r"(?<![^\s<>@\"',;:])[^\s<>@\"',;:]++@[^\s<>@\"',;:.]++(?:\.[^\s<>@\"',;:.]*+)+")
+_UPPER = {ord(one): one.lower() for one in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,12 @@ def addresses(values: list[bytes], limits: Limits) -> list[str]:
 def normal(address: str) -> str:
     """Domain in lower-case ASCII; the local part as it is."""
     local, at, domain = address.strip().rpartition("@")
-    return f"{local}{at}{domain.lower()}"
+    return f"{local}{at}{lowered(domain)}"
+
+
+def lowered(text: str) -> str:
+    """A to Z in lower case and nothing else: other signs have ASCII letters as theirs (U+212A has k), and are not them."""
+    return text.translate(_UPPER)
 
 
 def single_from(headers: Headers, limits: Limits | None = None) -> str:
@@ -163,5 +170,5 @@ def sender_oddities(headers: Headers, limits: Limits | None = None) -> bool:
         ]
     except (Ambiguous, LimitPassed):
         return True
-    shown = {normal(found).lower() for found in _LOOKS_LIKE_ADDRESS.findall(one.name)}
-    return bool((shown | {other.lower() for other in others}) - {one.address.lower()})
+    shown = {lowered(found) for found in _LOOKS_LIKE_ADDRESS.findall(one.name)}
+    return bool((shown | {lowered(other) for other in others}) - {lowered(one.address)})

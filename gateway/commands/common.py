@@ -51,6 +51,11 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
+def plain(text: str) -> str:
+    """A name comes from a certificate or a mail: nothing in it may steer the terminal, or turn the text round."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
 def say(line: str) -> None:
     """A sentence for the person, on standard error."""
     typer.echo(line, err=True)

@@ -86,6 +86,12 @@ def test_limit() -> None:
     assert seconds_of(refused) < 0.05
 
 
+@pytest.mark.parametrize("name", [b"a" * 16_000, b"=?" * 8_000, b"a@b." * 4_000, b"@" * 16_000, b"a@" * 8_000])
+def test_a_long_name_is_searched_in_linear_time(name: bytes) -> None:
+    """I8: no shown name makes the search for an address in it slow."""
+    assert seconds_of(lambda: sender_oddities(headers(b'"' + name + b'" <a@b.example>'))) < 0.05
+
+
 @pytest.mark.parametrize(
     ("value", "others", "odd"),
     [
@@ -93,6 +99,8 @@ def test_limit() -> None:
         (b'"a@b.example" <a@b.example>', {}, False),
         (b'"boss@chu.example" <a@b.example>', {}, True),
         (b"=?utf-8?q?boss=40chu=2Eexample?= <a@b.example>", {}, True),
+        (b'"from boss@mail.chu.example" <a@b.example>', {}, True),
+        (b'"a@b (at home)" <a@b.example>', {}, False),
         (b"a@b.example", {"Sender": b"A@B.example"}, False),
         (b"a@b.example", {"Sender": b"c@d.example"}, True),
         (b"a@b.example", {"Reply_To": b"c@d.example"}, True),

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
+import throwaway
 from dcc.smime import ber, der
 from dcc.smime.certificates import parts
 from dcc.smime.keys import KeyPair
@@ -32,7 +33,7 @@ def like(one: KeyPair, key: Any, *, serial: int | None = None) -> KeyPair:
         found.issuer, found.subject, key.public_key(), serial or x509.random_serial_number()
     )
     builder = builder.not_valid_before(found.not_valid_before_utc).not_valid_after(found.not_valid_after_utc)
-    made = builder.add_extension(identifier, critical=False).sign(rsa_key("authority"), hashes.SHA256())
+    made = builder.add_extension(identifier, critical=False).sign(throwaway._key("rsa", "authority"), hashes.SHA256())
     return KeyPair(made.public_bytes(Encoding.DER), key)
 
 
@@ -107,7 +108,7 @@ def pss_only(digest: str | None, salt: int) -> KeyPair:
     own = der.algorithm("1.2.840.113549.1.1.10") if digest is None else pss_algorithm(digest, digest, salt)
     fields[6] = der.sequence(own, info[bits.start : bits.end])
     whole = der.sequence(*fields)
-    signature = rsa_key("authority").sign(whole, padding.PKCS1v15(), hashes.SHA256())
+    signature = throwaway._key("rsa", "authority").sign(whole, padding.PKCS1v15(), hashes.SHA256())
     algorithm = der_[outer[1].start : outer[1].end]
     return KeyPair(der.sequence(whole, algorithm, der.tlv(3, b"\0" + signature)), MINE.key)
 
