@@ -24,7 +24,6 @@ from dcc.cards.certificate import CardCertificate
 from dcc.cards.crlindex import BROKEN, CrlInfo, IndexedCrl, index_crl, issuer_of, mark_verified
 from dcc.cards.crlscope import Scope, Standing, listed, scopes_of, standing
 from dcc.cards.errors import CrlUnreadable
-from dcc.cards.signature import TRUSTED_HASHES
 
 TEXTS = {
     Standing.FRESH: "absente de la liste d'opposition",
@@ -202,10 +201,7 @@ def _verifier(issuer: CardCertificate) -> tuple[str, Callable[[bytes], bool]] | 
 
     def check(der: bytes) -> bool:
         try:
-            found = x509.load_der_x509_crl(der)
-            digest = found.signature_hash_algorithm
-            trusted = digest is None or digest.name in TRUSTED_HASHES  # None: Ed25519, Ed448 (R-ALGO)
-            return trusted and found.is_signature_valid(key)
+            return x509.load_der_x509_crl(der).is_signature_valid(key)
         except (*BROKEN, InvalidSignature, UnsupportedAlgorithm):
             return False
 
