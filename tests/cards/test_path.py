@@ -185,6 +185,21 @@ def test_only_the_maze_is_left_out() -> None:
     assert [one.der for one in found.chain] == [lower, upper, root.der]
 
 
+@pytest.mark.parametrize(("count", "problem"), [(5, None), (6, "chemin trop long")])
+def test_r_path_depth(count: int, problem: str | None) -> None:
+    """R-PATH: six authorities above a certificate, the root included, and no seventh."""
+    root = authority("FO")
+    above, own, made = (root.name, root.key), [key("stranger"), key("p256")], []
+    for at in range(count):
+        made.append(sub_authority(f"TEST AC {at}", own[at % 2], *above, length=None))
+        above = (profiles.authority_name(f"TEST AC {at}"), own[at % 2])
+    builder = profiles._base(profiles.authority_name("TEST FEUILLE"), key(), *above, START, END)
+    leaf_ = builder.sign(above[1], hashes.SHA256()).public_bytes(Encoding.DER)
+    assert path_of(leaf_, known=trust_of([root.der, *made])).problem == problem
+    beside = path_of(leaf_, *made, known=trust_of([root.der]))
+    assert (beside.problem is None) is (problem is None)
+
+
 def test_candidates_are_bounded_in_octets_too() -> None:
     """R-PATH, I8: each octet of a candidate costs time; what is over the bound is passed over, what follows is read."""
     names = x509.SubjectAlternativeName([x509.DNSName("x" * 50)] * 250)
