@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 import throwaway
 from dcc.cards.crl import CrlStore
 from dcc.cards.trust import trust_of
+from dcc.gateway.commands.common import print_json
 from dcc.gateway.opening import Question, Report, report
 from dcc.gateway.opening_page import page
 from dcc.gateway.opening_text import text
@@ -179,3 +181,13 @@ def test_r_name_nothing_steers_the_terminal_or_the_page() -> None:
         assert "evil" in shown
         assert not set(shown) & set("\x1b\x07\x9b\u202e\u200f")
     assert "<script>a()" not in page(found)
+
+
+def test_r_name_nothing_in_json_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """R-NAME: JSON for a person's screen holds no control of the upper half and nothing that turns text; it reads alike."""
+    value = {"subject": "\x9b2J\x1b[0m \u202eé\u200f"}
+    print_json(value)
+    shown = capsys.readouterr().out
+    assert not set(shown) & set("\x9b\x1b\u202e\u200f")
+    assert "é" in shown
+    assert json.loads(shown) == value
