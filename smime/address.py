@@ -16,7 +16,7 @@ _ADDRESS = re.compile(
     r'^(?:[^\s"()<>,;:\\@\[\]]+|"(?:[^"\\\r\n]|\\[^\r\n])*")@(?:[^\s"()<>,;:\\@\[\]]+|\[[^\s\[\]\\@]+\])$'
 )
 # It begins where a run of its signs does: each run is looked at once
-_LOOKS_LIKE_ADDRESS = re.compile(r"(?<![^\s<>@\"',;:])[^\s<>@\"',;:]++@[^\s<>@\"',;:.]++(?:\.[^\s<>@\"',;:.]*+)+")
+_LOOKS_LIKE_ADDRESS = re.compile(r'(?<![^\s<>()@",;:])[^\s<>()@",;:]++@[^\s<>()@",;:.]++(?:\.[^\s<>()@",;:.]*+)+')
 _UPPER = {ord(one): one.lower() for one in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
@@ -146,11 +146,21 @@ def single_from(headers: Headers, limits: Limits | None = None) -> str:
     return _single(headers, limits).address
 
 
+def _is_group(text: str) -> bool:
+    """Whether a colon stands outside comments, quoted strings and angle brackets."""
+    inside = False
+    for piece in _without_comments(text):
+        if piece == ":" and not inside:
+            return True
+        inside = piece == "<" or (inside and piece != ">")
+    return False
+
+
 def _single(headers: Headers, limits: Limits | None) -> Mailbox:
     values = headers.raw_all("From")
     if len(values) != 1:
         raise Ambiguous("R-FROM")
-    if b":" in values[0].split(b"<", 1)[0].split(b'"', 1)[0]:
+    if _is_group(unfold(values[0])):
         raise Ambiguous("R-FROM")  # a group is not a sender (RFC 6854 is not followed)
     found = mailboxes(values[0], limits)
     if len(found) != 1:
@@ -170,5 +180,6 @@ def sender_oddities(headers: Headers, limits: Limits | None = None) -> bool:
         ]
     except (Ambiguous, LimitPassed):
         return True
-    shown = {lowered(found) for found in _LOOKS_LIKE_ADDRESS.findall(one.name)}
+    # The whole field, comments too: many show them as a name (RFC 5322 §3.2.2)
+    shown = {lowered(found.strip("'")) for found in _LOOKS_LIKE_ADDRESS.findall(decoded(headers.raw_all("From")[0]))}
     return bool((shown | {lowered(other) for other in others}) - {lowered(one.address)})

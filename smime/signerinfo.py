@@ -18,7 +18,9 @@ CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
 KEY_PREFERENCE = "1.2.840.113549.1.9.16.2.11"
-MOST_CANDIDATES = 3  # certificates of one identifier that are tried: ten signers in three layers stay below 100 (R-PATH)
+MOST_CANDIDATES = (
+    3  # certificates of one identifier that are tried: ten signers in three layers stay below 100 (R-PATH)
+)
 DATA = "1.2.840.113549.1.7.1"
 SIGNED_ONLY = frozenset(bytes.fromhex("06092a864886f70d0109" + last) for last in ("03", "04", "05"))
 

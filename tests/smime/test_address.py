@@ -27,6 +27,9 @@ GOOD = {
     b'x <"q w"@b.example>': '"q w"@b.example',
     b"<a@b.example>,": "a@b.example",
     b"a@[192.0.2.1]": "a@[192.0.2.1]",
+    b"(work: day) a@b.example (10:30)": "a@b.example",
+    b'"10:30" <a@b.example>': "a@b.example",
+    b"<a@[IPv6:2001:db8::1]>": "a@[ipv6:2001:db8::1]",
     "É <é@b.example>".encode(): "é@b.example",
 }
 
@@ -38,6 +41,7 @@ def test_single(raw: bytes) -> None:
 
 
 BAD = [
+    b'"Group": a@b.example;', b"(x) Group: <a@b.example>;",
     b"", b"Dr Martin", b"a@b.example, c@d.example", b"a@b.example c@d.example", b"<a@b.example> <c@d.example>",
     b"a@b.example <c@d.example", b"a@b.example)c@d.example", b"Group: a@b.example;", b'"open <a@b.example>',
     b"a@b@c.example", b"<@relay.example:a@b.example>", b"<a@b.example> tail", b'(" ) <a@b.example> (") <c@d.example>',
@@ -100,6 +104,11 @@ def test_a_long_name_is_searched_in_linear_time(name: bytes) -> None:
         (b'"boss@chu.example" <a@b.example>', {}, True),
         (b"=?utf-8?q?boss=40chu=2Eexample?= <a@b.example>", {}, True),
         (b'"from boss@mail.chu.example" <a@b.example>', {}, True),
+        (b"a@b.example (boss@chu.example)", {}, True),
+        (b"=?utf-8?q?x?= <a@b.example> (=?utf-8?q?boss=40chu=2Eexample?=)", {}, True),
+        (b"Martin (A@b.example) <a@b.example>", {}, False),
+        (b"'a@b.example' <a@b.example>", {}, False),
+        (b"O'Neil <o'neil@b.example>", {}, False),
         (b'"a@b (at home)" <a@b.example>', {}, False),
         (b"a@b.example", {"Sender": b"A@B.example"}, False),
         (b"a@b.example", {"Sender": b"c@d.example"}, True),
