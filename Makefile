@@ -20,7 +20,7 @@ demo: $(STAMP) ## the main job on embedded defaults, told as a story; ends by it
 	$(BIN)/dcc demo
 
 test: $(STAMP) ## all tests; those that need a peer program skip with its name where it is absent
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 check: format lint types imports test ## what a reviewer runs
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from asn1crypto import x509 as asn1
@@ -28,11 +30,25 @@ MOST_CANDIDATES = 30  # R-PATH
 MOST_AUTHORITIES = 6  # R-PATH: above the certificate, the root included
 HIGHEST_BESIDE = 64 << 10  # octets of the candidates in all: thirty authorities have less, and each octet costs time
 NO_PATH = "aucun chemin vers une racine de confiance"
+MOST_KEPT = 128  # authorities of our own that a thread keeps read
 # Revocation is judged by `crl` from indexed lists; weak algorithms have a verdict of their own.
 NO_REVOCATION = CertRevTrustPolicy(
     RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
 )
 ANY_ALGORITHM = DisallowWeakAlgorithmsPolicy(frozenset(), frozenset(), 0, 0)
+
+
+class _Kept(threading.local):
+    """Our own authorities, read: that and the preparation of their names are most of what a path costs.
+
+    asn1crypto fills a certificate in as it is asked, so that no two threads may have the same one.
+    """
+
+    def __init__(self) -> None:
+        self.read = lru_cache(MOST_KEPT)(asn1.Certificate.load)
+
+
+_kept = _Kept()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +65,7 @@ def find_path(certificate: CardCertificate, trust: TrustStore, extra: Sequence[b
 
     Expiry of the certificate itself is another question, asked by `judge`.
     """
-    own = list(trust.intermediates)
-    found = _find(certificate, trust, own, at)
+    found = _find(certificate, trust, (), at)
     beside = [one for one in readable(extra) if one.usage is Usage.CA]
     if found.problem is None or not beside:
         return found
@@ -58,7 +73,7 @@ def find_path(certificate: CardCertificate, trust: TrustStore, extra: Sequence[b
     # a malformed one must not spoil a good path (RFC 5652 §5.1)
     anchored = _anchored(beside, trust)
     if anchored:
-        return _find(certificate, trust, [*own, *anchored], at)
+        return _find(certificate, trust, anchored, at)
     named = bool(trust.anchors) and any(is_issuer(certificate, one) for one in beside)
     return PathResult((), NO_PATH) if named else found
 
@@ -79,10 +94,10 @@ def _anchored(beside: Sequence[CardCertificate], trust: TrustStore) -> list[Card
 
 
 def _find(
-    certificate: CardCertificate, trust: TrustStore, others: Sequence[CardCertificate], at: datetime
+    certificate: CardCertificate, trust: TrustStore, beside: Sequence[CardCertificate], at: datetime
 ) -> PathResult:
     # By name and key identifier (facts: cards §1.1): another authority of the same name is another authority
-    issuers = [one for one in (*trust.anchors, *others) if is_issuer(certificate, one)]
+    issuers = [one for one in (*trust.anchors, *trust.intermediates, *beside) if is_issuer(certificate, one)]
     if not issuers:
         return PathResult((), "autorité émettrice inconnue")
     answers = {signed_by(certificate, issuer) for issuer in issuers}
@@ -94,7 +109,7 @@ def _find(
         return PathResult((), "aucune racine de confiance")
     try:
         moment = min(max(at, certificate.not_before), certificate.not_after - timedelta(seconds=1))
-        path = _validate(certificate, trust, others, moment)
+        path = _validate(certificate, trust, beside, moment)
     except PathBuildingError:
         return PathResult((), NO_PATH)
     except (PathValidationError, ValidationError) as error:
@@ -108,11 +123,14 @@ def _find(
 
 
 def _validate(
-    certificate: CardCertificate, trust: TrustStore, others: Sequence[CardCertificate], moment: datetime
+    certificate: CardCertificate, trust: TrustStore, beside: Sequence[CardCertificate], moment: datetime
 ) -> Sequence[Any]:
     context = ValidationContext(
-        trust_roots=[asn1.Certificate.load(one.der) for one in trust.anchors],
-        other_certs=[asn1.Certificate.load(one.der) for one in others],
+        trust_roots=[_kept.read(one.der) for one in trust.anchors],
+        other_certs=[
+            *(_kept.read(one.der) for one in trust.intermediates),
+            *(asn1.Certificate.load(one.der) for one in beside),  # bounded by the mail, not by us: not kept
+        ],
         moment=moment,
         allow_fetching=False,
         revinfo_policy=NO_REVOCATION,

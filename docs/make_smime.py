@@ -73,7 +73,11 @@ X25519 gets HKDF with SHA-256 (RFC 8418). What was signed is verified with the c
   (RFC 9629, RFC 9936) and ML-DSA signatures (RFC 9882), read and written. Off, a mail to an ML-KEM key of ours and an ML-DSA
   signature are refused as D2R-ALG02, and the detail names the algorithm. PKCS #12 writers do not know such keys yet: `--key`,
   `--signer`, `keys.signing` and `keys.decryption` take PEM too, the private key (PKCS #8, encrypted where there is a password) and its
-  certificates in one file. The gateway's own signing key stays RSA or elliptic, because the audit trail rests on it (decision 0008).
+  certificates in one file. The private key is the seed of RFC 9881 §6 and RFC 9935 §6, which is all that our library reads;
+  openssl 3.5 writes it with `openssl pkey -provparam ml-dsa.output_formats=seed-only` (`ml-kem.…`), by default a longer form that
+  does not open here. The gateway's own keys may be of these kinds ([decision 0020](decisions/0020-the-gateways-own-post-quantum-keys.md)):
+  on, it signs mails and audit trail with ML-DSA and is written to under ML-KEM; off, such a key is refused at the import
+  (exit 1), by `check-config` and at the start (78). A PKCS #11 token takes RSA and elliptic keys only.
   The certificates of such keys are read and judged when an RSA or elliptic authority issued them; an authority that itself signs
   with ML-DSA is not recognised. No card and no client that we know has any of it.
 

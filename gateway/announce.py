@@ -28,7 +28,7 @@ from dcc.gateway.outcomes import Done, Outcomes, fix
 from dcc.gateway.relaying import Relay, TryLater
 from dcc.gateway.sealers import Finish, Job, Sealers
 from dcc.gateway.services import Services
-from dcc.gateway.writing import profile_for
+from dcc.gateway.writing import own_profile, profile_for
 from dcc.mailbox import outbox
 from dcc.mailbox.records import Delivery
 from dcc.mailbox.snapshot import Snapshot
@@ -99,10 +99,7 @@ class Announcer:
         )
         self._sealers = Sealers(services, at_once=at_once)
         self._look = LastLook(services, clock)
-        self._profile = Profile(
-            extra_certificates=(services.keys.decryption[0].certificate,),
-            post_quantum=services.settings.smime.post_quantum,
-        )
+        self._profile = own_profile(services.keys, post_quantum=services.settings.smime.post_quantum)
         self._swept: datetime | None = None
         self._lease = timedelta(seconds=services.settings.relay.lease_seconds)
         self._kind = Kind("mails", self._lease, outbox.renew)

@@ -22,7 +22,7 @@ from dcc.gateway.crlfetch import fetcher_of, refreshed, silent
 from dcc.gateway.crlupdate import WARNING, in_force, wants_look
 from dcc.gateway.instance import open_keyring, open_keys
 from dcc.gateway.operatorbox import is_ours, open_certificate
-from dcc.gateway.ownkeys import SOON
+from dcc.gateway.ownkeys import SOON, refused_for, unread
 from dcc.gateway.partners import open_partners
 from dcc.gateway.relay import tls_context
 from dcc.gateway.services import load_crls, matrix_text, open_database, open_matrix, open_trust
@@ -121,10 +121,17 @@ def _keys(settings: Settings, now: datetime, problems: list[str], warnings: list
             problems.append(f"{name} : le certificat ne vaut qu'à partir du {read.not_before:%d/%m/%Y}")
         elif read.not_after - now < SOON:
             warnings.append(f"{name} : le certificat finit le {read.not_after:%d/%m/%Y}")
+        told = unread(name.removeprefix("keys."), pair)
+        if told is not None:
+            warnings.append(f"{name} : {told}")
         if settings.gateway.address not in read.addresses:
             warnings.append(
                 f"{name} : le certificat ne nomme pas {settings.gateway.address}, les logiciels ne le trouveront pas"
             )
+    for pair in keys.decryption[1:]:
+        why = refused_for(settings, pair)
+        if why is not None:
+            warnings.append(f"keys.decryption : {why} ; ce qui lui est chiffré est refusé (D2R-ALG02)")
     _in_token(keys.decryption, problems, warnings)
 
 

@@ -11,41 +11,42 @@ from typing import NoReturn
 
 import typer
 
-COMMANDS = (
-    "demo_cmd",
-    "init_cmd",
-    "serve_cmd",
-    "check_config_cmd",
-    "open_cmd",
-    "seal_cmd",
-    "deposit_cmd",
-    "card_cmd",
-    "identifier_cmd",
-    "nomenclature_cmd",
-    "message_cmd",
-    "held_cmd",
-    "folder_cmd",
-    "document_cmd",
-    "directory_cmd",
-    "network_cmd",
-    "account_cmd",
-    "consent_cmd",
-    "mandate_cmd",
-    "delegation_cmd",
-    "opposition_cmd",
-    "factor_cmd",
-    "patient_cmd",
-    "outbox_cmd",
-    "audit_cmd",
-    "crl_cmd",
-    "key_cmd",
-    "migrate_cmd",
-    "backup_cmd",
-)
+COMMANDS = {  # command, the file that registers it
+    "demo": "demo_cmd",
+    "init": "init_cmd",
+    "serve": "serve_cmd",
+    "check-config": "check_config_cmd",
+    "open": "open_cmd",
+    "seal": "seal_cmd",
+    "deposit": "deposit_cmd",
+    "card": "card_cmd",
+    "identifier": "identifier_cmd",
+    "nomenclature": "nomenclature_cmd",
+    "message": "message_cmd",
+    "held": "held_cmd",
+    "folder": "folder_cmd",
+    "document": "document_cmd",
+    "directory": "directory_cmd",
+    "network": "network_cmd",
+    "account": "account_cmd",
+    "consent": "consent_cmd",
+    "mandate": "mandate_cmd",
+    "delegation": "delegation_cmd",
+    "opposition": "opposition_cmd",
+    "factor": "factor_cmd",
+    "patient": "patient_cmd",
+    "outbox": "outbox_cmd",
+    "audit": "audit_cmd",
+    "crl": "crl_cmd",
+    "key": "key_cmd",
+    "migrate": "migrate_cmd",
+    "backup": "backup_cmd",
+    "restore": "backup_cmd",
+}
 
 
-def build() -> typer.Typer:
-    """The application with every command registered."""
+def build(command: str | None = None) -> typer.Typer:
+    """The application with every command registered, or with what is needed to run this one."""
     app = typer.Typer(
         name="dcc",
         help="Passerelle S/MIME du Dossier Communicant en Cancérologie (DCC).",
@@ -54,10 +55,16 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for name in COMMANDS:
+    app.callback()(_group)
+    files = [COMMANDS[command]] if command in COMMANDS else list(dict.fromkeys(COMMANDS.values()))
+    for name in files:
         module = importlib.import_module(f"dcc.gateway.commands.{name}")
         module.register(app)
     return app
+
+
+def _group() -> None:
+    """Nothing of its own: with it, an application of one command still expects the command's name."""
 
 
 def _login_name() -> str:
@@ -74,8 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     # `--operator` is by default the login name; services and containers set no USER
     os.environ.setdefault("USER", _login_name())
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        build()(args=arguments, prog_name="dcc")
+        # reading the options of every command takes typer longer than most commands take
+        build(words[0] if words else None)(args=arguments, prog_name="dcc")
     except Exception as error:  # noqa: BLE001  the last net: one sentence, never a traceback
         lines, code = explained(error)
         for line in lines:

@@ -17,7 +17,7 @@ from dcc.router.xdm_write import XdmDocument, XdmSubmission, build_xdm
 from dcc.router.xml import XmlRefusedError
 from dcc.smime.headerprotection import MailHeaders
 from dcc.smime.keys import KeyPair
-from dcc.smime.seal import key_signer, seal
+from dcc.smime.seal import Profile, key_signer, seal
 
 MEDIA_TYPES = {
     ".pdf": "application/pdf",
@@ -41,6 +41,7 @@ def build_deposit(
     gateway_certificate: bytes,
     now: datetime,
     random_bytes: Callable[[int], bytes],
+    post_quantum: bool = False,
 ) -> bytes:
     """The sealed mail that carries these files: the CDA in an archive, everything else beside it.
 
@@ -72,10 +73,10 @@ def build_deposit(
     headers = MailHeaders(
         sender, recipient, "XDM/1.0/DDM+Documents", now, f"<{random_bytes(12).hex()}@{sender.partition('@')[2]}>"
     )
-    out = io.BytesIO()
+    out, own = io.BytesIO(), key_signer(signer)
     seal(
-        headers, [body], [("Content-Type", str(content_type))], signer=key_signer(signer), recipient=gateway_certificate,
-        out=out, random_bytes=random_bytes,
+        headers, [body], [("Content-Type", str(content_type))], signer=own, recipient=gateway_certificate,
+        profile=Profile(digest=own.digest, post_quantum=post_quantum), out=out, random_bytes=random_bytes,
     )  # fmt: skip
     return out.getvalue()
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -21,9 +21,11 @@ from dcc.mailbox.factors import PASSKEY, TOTP, Factor
 from dcc.mailbox.records import Account, AuditRecord
 from dcc.mailbox.rows import new_id
 from dcc.router.factors import ENROL_LIFE, Attempts, Proven, check_code, ends, standing
-from dcc.router.passkeys import Site, check_passkey, read_new_passkey
 from dcc.router.reasons import Reason, reason
 from dcc.router.sender import national_id_of
+
+if TYPE_CHECKING:
+    from dcc.router.passkeys import Site
 
 Check = Callable[[Factor, Account], Proven | Reason]
 
@@ -45,6 +47,7 @@ def prove_by_passkey(
     services: Services, account_id: str, answer: Mapping[str, Any], challenge: bytes, site: Site, now: datetime
 ) -> Proven | Reason:
     """What a passkey's answer proves for this account now; the challenge is the caller's, good for one answer."""
+    from dcc.router.passkeys import check_passkey  # its library takes 60 ms to load, and no mail needs it
 
     def check(factor: Factor, account: Account) -> Proven | Reason:
         return check_passkey(
@@ -66,6 +69,8 @@ def enrol_passkey(
     now: datetime,
 ) -> Factor | Reason:
     """A passkey of the person whose card is present now: `card` is the certificate that the channel has just proved."""
+    from dcc.router.passkeys import read_new_passkey  # as above
+
     with services.database.read() as conn:
         account = people.get_account(conn, account_id)
     found = read_new_passkey(answer, challenge, site)

@@ -99,7 +99,7 @@ class Fetcher:
             await writer.drain()
             found = await fetch_ldap.values(reader, search, self.octets)
         finally:
-            writer.close()
+            _end(writer)
         if not found:
             raise NothingThere("l'annuaire n'a pas cette liste")
         return found
@@ -121,7 +121,7 @@ class Fetcher:
         except asyncio.LimitOverrunError:
             raise FetchRefused("en-têtes HTTP trop longs") from None
         finally:
-            writer.close()
+            _end(writer)
         return status, headers, answer
 
     async def _body(self, reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
@@ -166,6 +166,12 @@ def place_of(url: str) -> _Place:
 def hosts_of(urls: Iterable[str]) -> frozenset[str]:
     """The hosts that these URLs name. Raises FetchRefused."""
     return frozenset(place_of(one).host for one in urls)
+
+
+def _end(writer: asyncio.StreamWriter) -> None:
+    """Close the socket with the line: asyncio would wait for the other side's end of TLS, and the loop ends here."""
+    writer.close()  # says our close_notify (RFC 8446 §6.1)
+    writer.transport.abort()
 
 
 def _head(octets: bytes) -> tuple[int, dict[str, str]]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from dcc.gateway import cast
@@ -20,6 +19,7 @@ from dcc.mailbox.audit import AuditTrail
 from dcc.mailbox.database import Database
 from dcc.mailbox.keyring import KeyRing
 from dcc.smime.keys import KeyPair
+from dcc.smime.signer import key_signer
 
 FOLDERS = ("keys", "var", "var/spool", "var/documents", "var/outbox", "var/work", "var/proofs", "var/crl", "run")
 PRODUCTION_FOLDERS = ("trust", "crls")  # what the template names, for the operator to fill
@@ -81,15 +81,10 @@ def open_keys(settings: Settings) -> GatewayKeys:
 
 
 def open_audit(keys: GatewayKeys) -> AuditTrail:
-    """The audit trail, vouched for by the gateway's signing key (decision 0008)."""
+    """The audit trail, vouched for by the gateway's signing key (decisions 0008, 0020)."""
 
     def vouch(data: bytes) -> bytes:
-        key = keys.signing.key
-        if isinstance(key, rsa.RSAPrivateKey):
-            return key.sign(data, padding.PKCS1v15(), hashes.SHA256())
-        if isinstance(key, ec.EllipticCurvePrivateKey):
-            return key.sign(data, ec.ECDSA(hashes.SHA256()))
-        raise ConfigurationError(["keys.signing : la clé doit être RSA ou à courbe elliptique"])
+        return key_signer(keys.signing).sign(data, "sha256", pss=False)
 
     return AuditTrail(keys.audit, vouch, keys.signing.certificate)
 

@@ -11,14 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
-
 from dcc.cards.certificate import CardCertificate, read_certificate
 from dcc.cards.errors import Unparseable
 from dcc.cards.usage import Usage
+from dcc.gateway.ownkeys import refused_for, unread
 from dcc.gateway.settings import ConfigurationError, Settings, load_settings
-from dcc.smime.keys import KeyPair, KeyUnreadable, load_pkcs12
+from dcc.smime.keys import KeyPair, KeyUnreadable, load_key_file, written
 from dcc.smime.token import Token
 from dcc.smime.tokenkey import TokenAway
 from dcc.smime.tokenstore import put
@@ -42,17 +40,24 @@ class Imported:
 
 
 def import_key(settings: Settings, data: bytes, password: bytes | None, *, use: str, now: datetime) -> Imported:
-    """Keep a PKCS#12; nothing uses it before `name_it`. Raises ImportRefused, ConfigurationError, OSError."""
+    """Keep a PKCS#12, or a PEM with its certificate; nothing uses it before `name_it`.
+
+    Raises ImportRefused, ConfigurationError, OSError.
+    """
     try:
-        pair = load_pkcs12(data, password)
+        pair = load_key_file(data, password)
         read = read_certificate(pair.certificate)
     except (KeyUnreadable, Unparseable) as error:
-        raise ImportRefused("le PKCS#12 ne s'ouvre pas : mot de passe faux, ou fichier abîmé") from error
+        raise ImportRefused("le fichier ne s'ouvre pas : mot de passe faux, ou fichier abîmé") from error
     if read.usage is not USES[use]:
         raise ImportRefused(f"le certificat a l'usage {read.usage}, il faut {USES[use]}")
     if not read.not_before <= now <= read.not_after:
         raise ImportRefused(f"le certificat ne vaut que du {read.not_before:%d/%m/%Y} au {read.not_after:%d/%m/%Y}")
-    warnings = []
+    why = refused_for(settings, pair)
+    if why is not None:
+        raise ImportRefused(why)
+    told = unread(use, pair)
+    warnings = [] if told is None else [told]
     if use == "signing" and read.holder is not None and read.holder.kind == "person":
         # Gateway mail carries the signature of its organisation, never a person's (facts/clinical §12)
         told = "c'est la signature d'une personne : il faut le certificat de signature de l'organisation"
@@ -83,18 +88,14 @@ def import_key(settings: Settings, data: bytes, password: bytes | None, *, use: 
 
 def _keep(settings: Settings, name: str, pair: KeyPair) -> str:
     """Under the password of the instance's other keys, for its owner's eyes."""
-    password = settings.key_password
-    protection = BestAvailableEncryption(password) if password else NoEncryption()
-    certificate = x509.load_der_x509_certificate(pair.certificate)
-    chain = [x509.load_der_x509_certificate(one) for one in pair.chain]
-    key: Any = pair.key  # what a PKCS#12 held, a PKCS#12 can hold
-    relative = f"keys/{name}.p12"
+    octets, ending = written(pair, name, settings.key_password)
+    relative = f"keys/{name}.{ending}"
     try:
         handle = os.open(settings.path(Path(relative)), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise ImportRefused(f"{relative} existe déjà : rien n'a été changé") from None
     with os.fdopen(handle, "wb") as file:
-        file.write(pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, chain, protection))
+        file.write(octets)
         file.flush()
         os.fsync(file.fileno())
     return relative

@@ -152,10 +152,16 @@ class Outcomes:
         return (now - delivery.created_at).total_seconds() > self._services.settings.relay.expire_seconds
 
     def withhold(self, delivery: Delivery, why: Reason, now: datetime) -> None:
-        """The right to receive it has ended: it does not leave, and its file goes (I4)."""
+        """The right to receive it has ended: it does not leave, and its file goes (I4).
+
+        Not where we were slower than our lease: the mail, and the file of its name, is another worker's now.
+        """
         with self._services.database.begin() as conn:
-            outbox.mark_withheld(conn, delivery.id, reason=why.code)
-            self.audit(conn, delivery, "withheld", why.code, now)
+            withheld = outbox.mark_withheld(conn, delivery.id, reason=why.code, attempt=delivery.attempts)
+            if withheld:
+                self.audit(conn, delivery, "withheld", why.code, now)
+        if not withheld:
+            return
         if delivery.sealed_file is not None:
             (self._services.outbox_directory / delivery.sealed_file).unlink(missing_ok=True)
         self.count(DeliveryState.WITHHELD)

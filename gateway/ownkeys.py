@@ -10,7 +10,9 @@ from typing import Protocol
 from cryptography import x509
 
 from dcc.gateway.settings import ConfigurationError, Settings
-from dcc.smime.keys import KeyPair, KeyUnreadable, load_key_file
+from dcc.smime.errors import Unsupported
+from dcc.smime.keys import KeyPair, KeyUnreadable, load_key_file, post_quantum_name
+from dcc.smime.signer import key_signer
 from dcc.smime.token import Token, TokenRefused, open_token
 from dcc.smime.tokenkey import TokenAway
 
@@ -82,7 +84,46 @@ def open_own_keys(settings: Settings, problems: list[str]) -> OwnKeys:
     found += [filed("keys.decryption", one) for one in keys.decryption]
     if not found:
         problems.append("keys.decryption : il faut au moins une clé de déchiffrement")
-    return OwnKeys(signing, tuple(one for one in found if one is not None))
+    own = OwnKeys(signing, tuple(one for one in found if one is not None))
+    _can_be_used(own, settings, problems)
+    return own
+
+
+def _can_be_used(keys: OwnKeys, settings: Settings, problems: list[str]) -> None:
+    """What the gateway signs with, and what it asks others to encrypt to, must be what it speaks (R-ALGO).
+
+    An older decryption key behind the first may be of a kind that is switched off since: what it opens was taken once.
+    """
+    if keys.signing is not None:
+        try:
+            key_signer(keys.signing).family  # noqa: B018 - it raises
+        except Unsupported:
+            problems.append("keys.signing : cette clé ne signe pas (RSA, courbe elliptique, Ed25519 ou ML-DSA)")
+    for name, pair in (("keys.signing", keys.signing), ("keys.decryption", next(iter(keys.decryption), None))):
+        why = None if pair is None else refused_for(settings, pair)
+        if why is not None:
+            problems.append(f"{name} : {why}")
+
+
+def refused_for(settings: Settings, pair: KeyPair) -> str | None:
+    """Why this key cannot be what the gateway signs with or announces, for the operator; None: it can."""
+    kind = post_quantum_name(pair)
+    if kind is None or settings.smime.post_quantum:
+        return None
+    return f"une clé {kind} demande smime.post_quantum = true"
+
+
+def unread(use: str, pair: KeyPair) -> str | None:
+    """What the operator should know before the gateway signs with such a key, or announces it; None: nothing."""
+    kind = post_quantum_name(pair)
+    if kind is None:
+        return None
+    if use == "signing":
+        return f"aucun logiciel de messagerie que nous connaissons ne vérifie une signature {kind}"
+    return (
+        f"aucun logiciel de messagerie que nous connaissons ne chiffre pour une clé {kind} ; la première clé de"
+        " keys.decryption est celle qui est annoncée"
+    )
 
 
 def _password(settings: Settings, problems: list[str]) -> tuple[bytes | None, bool]:

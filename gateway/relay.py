@@ -72,6 +72,20 @@ class _UnreachableError(Exception):
         self.code = code
 
 
+class _Line(aiosmtplib.SMTP):
+    """A connection whose socket is closed when it is closed, whatever the other side does."""
+
+    def close(self) -> None:
+        """Under TLS asyncio waits up to 30 s for the other side's close_notify, which nobody is owed (RFC 8446 §6.1).
+
+        Ours is sent. Between two sendings the loop stands still, so that the socket would stay open until the next one.
+        """
+        transport = self.transport
+        super().close()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+
+
 class _Connection(threading.local):
     """The connection of one thread, with the event loop it lives in."""
 
@@ -186,7 +200,7 @@ class SmartHost:
 
     async def _connect(self) -> aiosmtplib.SMTP:
         settings = self._settings
-        client = aiosmtplib.SMTP(
+        client = _Line(
             hostname=settings.host, port=settings.port, timeout=settings.timeout_seconds, tls_context=self._context,
             use_tls=settings.tls == "implicit", start_tls=settings.tls == "starttls", local_hostname=self._domain,
         )  # fmt: skip

@@ -53,16 +53,17 @@ def reverify(
     keys: Sequence[KeyPair],
     limits: Limits,
     workdir: Path,
-    *,
-    post_quantum: bool = False,
 ) -> Reverified:
-    """Everything again, from the original (None: absent) and the proofs alone. Raises NotProvable."""
+    """Everything again, from the original (None: absent) and the proofs alone. Raises NotProvable.
+
+    A card was judged, so that the message was read: whatever the post-quantum switch says today, it allowed this then.
+    """
     card = json.loads(message.evidence or "{}").get("card")
     if card is None:
         raise NotProvable("ce message a fini avant qu'une carte soit jugée")
     found = rested(store, card)
     reader = partial(
-        open_message, keys=keys, limits=limits, random_bytes=os.urandom, workdir=workdir, post_quantum=post_quantum
+        open_message, keys=keys, limits=limits, random_bytes=os.urandom, workdir=workdir, post_quantum=True
     )
     reached = again(found)
     then = at_signing(found)

@@ -29,10 +29,7 @@ def reverify_of(settings: Settings, message_id: str) -> Reverified | None:
     try:
         store = ProofStore(settings.path(settings.storage.proofs))
         workdir: Path = settings.path(settings.storage.work)
-        return reverify(
-            message, source, store, _keys(settings), limits_of(settings), workdir,
-            post_quantum=settings.smime.post_quantum,
-        )  # fmt: skip
+        return reverify(message, source, store, _keys(settings), limits_of(settings), workdir)
     finally:
         if source is not None:
             source.close()

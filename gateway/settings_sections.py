@@ -108,7 +108,7 @@ class StorageSettings(Section):
 
 
 class KeysSettings(_WithPassword):
-    """The gateway's own keys: PKCS#12 files, objects of a PKCS#11 token, or both."""
+    """The gateway's own keys: PKCS#12 or PEM files, objects of a PKCS#11 token, or both."""
 
     signing: Path | None = None
     decryption: list[Path] = []  # the first key is announced; the others open old mail

@@ -9,9 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dcc.gateway.ownkeys import Held
 from dcc.gateway.settings_sections import CorrespondentSettings
 from dcc.smime.capabilities import of_certificate, reads_gcm, reads_oaep
 from dcc.smime.seal import Profile
+from dcc.smime.signer import key_signer
+
+
+def own_profile(keys: Held, *, post_quantum: bool) -> Profile:
+    """How everything that the gateway writes begins: the digest that its signing key asks for, and the certificate that is
+    announced for answers (RFC 8551 §2.5.3)."""
+    return Profile(
+        digest=key_signer(keys.signing).digest, extra_certificates=(keys.decryption[0].certificate,),
+        post_quantum=post_quantum,
+    )  # fmt: skip
 
 
 def profile_for(

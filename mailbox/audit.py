@@ -20,7 +20,8 @@ from dcc.mailbox.schema import audit, audit_head
 
 __all__ = ["AuditTrail", "AuditVerification", "Vouch", "export", "verify"]
 
-Vouch = Callable[[bytes], bytes]  # signature of the gateway's certificate key, SHA-256, PKCS#1 v1.5 or ECDSA
+# A signature by the gateway's certificate key: SHA-256 with PKCS#1 v1.5 or ECDSA, else Ed25519 or ML-DSA as they are
+Vouch = Callable[[bytes], bytes]
 # Built once: building a statement costs more than running it.
 _HEAD = select(audit_head).where(audit_head.c.id == 1).with_for_update()
 _SET_HEAD = update(audit_head).where(audit_head.c.id == 1)

@@ -10,13 +10,15 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 
 from dcc.mailbox.rows import iso, pack
 
 GENESIS = "gateway:audit:opened"
 REKEYED = "gateway:audit:rekeyed"
 ANNOUNCEMENTS = (GENESIS, REKEYED)
+# Keys that sign the octets themselves (decision 0020)
+PURE = (ed25519.Ed25519PublicKey, mldsa.MLDSA65PublicKey, mldsa.MLDSA87PublicKey)
 NOTHING = "0" * 64  # what the first record follows
 FIELDS = (
     "tag", "actor", "certificate", "message", "mail_message_id", "folder", "document", "decision", "code", "detail",
@@ -53,6 +55,8 @@ def _vouched(key: Any, voucher: bytes, public_key: bytes) -> bool:
             key.verify(voucher, public_key, padding.PKCS1v15(), hashes.SHA256())
         elif isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(voucher, public_key, ec.ECDSA(hashes.SHA256()))
+        elif isinstance(key, PURE):
+            key.verify(voucher, public_key)
         else:
             return False
     except InvalidSignature:

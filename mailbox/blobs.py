@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from dcc.mailbox.blobwriting import DurableFiles
 from dcc.mailbox.keyring import KeyRing
 from dcc.mailbox.records import BlobRef
-from dcc.mailbox.spool import fsync_directory, storage_error, written_before
+from dcc.mailbox.spool import storage_error, written_before
 
 CHUNK = 1 << 16
 TAG = 16
@@ -41,6 +41,8 @@ class BlobStore:
         self._directory = directory
         self._keyring = keyring
         self._random = random_bytes
+        # Folders whose names are durable, as far as this process knows: another may be making one at this moment.
+        self._lasting: set[Path] = set()
         self._pool = ThreadPoolExecutor(WAITING, "durable")  # waits for the disk; without a file, without a thread
 
     def put(self, chunks: Iterable[bytes | bytearray | memoryview]) -> BlobRef:
@@ -58,23 +60,19 @@ class BlobStore:
         folder = self._directory / first.hex()
         files = DurableFiles(folder, self._pool)
         try:
-            if not folder.is_dir():
-                self._make_folders()
+            if folder not in self._lasting or not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
+                files.folder()
             yield Together(files, self._keyring, self._random, first)
             files.names()
             files.wait()
+            self._lasting.add(folder)
         except OSError as error:
             files.drop()
             raise storage_error(error) from error
         except BaseException:
             files.drop()  # the source failed: nothing of it stays
             raise
-
-    def _make_folders(self) -> None:
-        """All of them, the first time: one wait for the disk, not one with each new name."""
-        for first in range(256):
-            (self._directory / f"{first:02x}").mkdir(mode=0o700, exist_ok=True)
-        fsync_directory(self._directory)
 
     def open(self, ref: BlobRef) -> BinaryIO:
         """A seekable reader of the clear bytes. Raises FileNotFoundError, KeyMissing; BlobDamaged while reading."""

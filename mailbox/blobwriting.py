@@ -52,6 +52,10 @@ class DurableFiles:
         while len(self._pending) > MOST_OPEN:
             self._take()
 
+    def folder(self) -> None:
+        """The folder may be new: its own name is made durable too, meanwhile."""
+        self._pending.append(self._pool.submit(fsync_directory, self._folder.parent))
+
     def names(self) -> None:
         """No more files are written: their names are made durable too, meanwhile."""
         if self._unnamed:

@@ -177,10 +177,10 @@ def mark_uncertain(conn: Connection, delivery_id: str) -> bool:
     return _move(conn, delivery_id, OPEN, state=DeliveryState.UNCERTAIN.value, lease_until=None)
 
 
-def mark_withheld(conn: Connection, delivery_id: str, *, reason: str) -> bool:
-    """The right to receive it ended before it was sent."""
+def mark_withheld(conn: Connection, delivery_id: str, *, reason: str, attempt: int | None = None) -> bool:
+    """The right to receive it ended before it was sent; `attempt` as for `retry_later`."""
     return _move(
-        conn, delivery_id, (DeliveryState.QUEUED,),
+        conn, delivery_id, (DeliveryState.QUEUED,), attempt,
         state=DeliveryState.WITHHELD.value, reason=reason, lease_until=None, sealed_file=None,
     )  # fmt: skip
 

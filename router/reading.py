@@ -18,14 +18,13 @@ from dcc.router.cda import CdaHeader, header_of_root
 from dcc.router.doctypes import document_type
 from dcc.router.narrative import Shown, body_blocks, clean
 from dcc.router.request import PatientIdentity, Professional
-from dcc.router.xml import parse_xml
+from dcc.router.xml import BASE64, WHITE, parse_xml
 
 H = f"{{{oids.HL7}}}"
 PLAIN_BODY = 4 << 20  # octets of an unstructured text that are read
-BLOCK = 1 << 18
+BLOCK = 96 << 10
 SEXES = {"F": "Féminin", "M": "Masculin", "U": "Inconnu", "UN": "Inconnu"}
 ENCLOSED = "Le contenu est une pièce de type {kind}, jointe à part."
-WHITE = str.maketrans("", "", " \t\r\n")
 _TS = re.compile(r"(\d{4})(\d\d)?(\d\d)?(?:(\d\d)(\d\d))?")
 
 
@@ -63,22 +62,12 @@ def body_of(source: BinaryIO, size: int) -> Iterator[bytes]:
     Streams: the document is never held whole. Raises ValueError when the base64 or the XML breaks off.
     """
     found = _Body()
-    parser = expat.ParserCreate(namespace_separator=" ")
-    parser.buffer_text = True
-    parser.buffer_size = BLOCK
-    parser.StartElementHandler = found.start
-    parser.EndElementHandler = found.end
-    parser.CharacterDataHandler = found.text
-    parser.StartDoctypeDeclHandler = found.doctype
     left = size
-    try:
-        while left and (block := source.read(min(BLOCK, left))):
-            left -= len(block)
-            parser.Parse(block, False)
-            yield from found.taken()
-        parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        raise ValueError("xml") from error
+    while left and (block := source.read(min(BLOCK, left))):
+        left -= len(block)
+        found.feed(block)
+        yield from found.taken()
+    found.end_of_document()
     yield from found.taken()
 
 
@@ -89,32 +78,70 @@ class _Body:
         self._path: list[str] = []
         self._on = False
         self._base64 = False
-        self._held = ""
+        self._begun = self._opened = -1  # where the tag of the text stands, and the last "<", in what was parsed
+        self._parsed = 0  # octets
+        self._wide = False  # signs of several octets (UTF-16): none of them is base64, whatever its octets look like
+        self._held = b""
+        self._padded = False
         self._out: list[bytes] = []
+        self._parser = parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.buffer_size = BLOCK
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
+        parser.StartDoctypeDeclHandler = self._doctype
 
-    def start(self, name: str, attributes: dict[str, str]) -> None:
+    def feed(self, block: bytes) -> None:
+        """The next octets of the document. Raises ValueError."""
+        # Behind the tag of the text nothing is markup before the next "<": signs of base64 need no parser there.
+        in_text = self._on and self._base64 and self._opened == self._begun and not self._wide
+        if in_text and not block.translate(None, BASE64):
+            self._decode(block)
+            return
+        self._wide = self._wide or b"\0" in block
+        self._parse(block, last=False)
+        found = block.rfind(b"<")
+        self._opened = self._opened if found < 0 else self._parsed + found
+        self._parsed += len(block)
+
+    def end_of_document(self) -> None:
+        """Nothing more comes. Raises ValueError when it breaks off."""
+        self._parse(b"", last=True)
+
+    def _parse(self, block: bytes, *, last: bool) -> None:
+        try:
+            self._parser.Parse(block, last)
+        except expat.ExpatError as error:
+            raise ValueError("xml") from error
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._path.append(name.removeprefix(f"{oids.HL7} "))
         if self._path == ["ClinicalDocument", "component", "nonXMLBody", "text"] and "compression" not in attributes:
-            self._on, self._base64 = True, attributes.get("representation") == "B64"
+            self._on, self._base64, self._padded = True, attributes.get("representation") == "B64", False
+            self._begun = self._parser.CurrentByteIndex
 
-    def end(self, _: str) -> None:
+    def _end(self, _: str) -> None:
         self._path.pop()
         if self._on and len(self._path) == 3:
             self._on = False
             if self._held:
                 raise ValueError("base64")
 
-    def doctype(self, *_: object) -> None:
+    def _doctype(self, *_: object) -> None:
         raise ValueError("doctype")
 
-    def text(self, text: str) -> None:
-        if not self._on:
-            return
-        if not self._base64:
-            self._out.append(text.encode())
-            return
-        held = self._held + text.translate(WHITE)
+    def _text(self, text: str) -> None:
+        if self._on:
+            data = text.encode()
+            self._decode(data) if self._base64 else self._out.append(data)
+
+    def _decode(self, data: bytes) -> None:
+        held = self._held + data.translate(None, WHITE)
+        if self._padded and held:
+            raise ValueError("base64")  # after its padding (RFC 4648 §3.3)
         whole = len(held) & ~3
+        self._padded = self._padded or held[:whole].endswith(b"=")
         self._held = held[whole:]
         try:
             self._out.append(pybase64.b64decode(held[:whole], validate=True))
@@ -122,6 +149,7 @@ class _Body:
             raise ValueError("base64") from None
 
     def taken(self) -> Iterator[bytes]:
+        """What was decoded since the last call."""
         out, self._out = self._out, []
         yield from out
 

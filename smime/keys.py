@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_der_private_key,
+    load_pem_private_key,
+    pkcs12,
+)
 
+from dcc.smime.algorithms import KEMS, POST_QUANTUM, PURE
 from dcc.smime.errors import SmimeError
 
 
@@ -41,7 +51,7 @@ def load_pkcs12(data: bytes, password: bytes | None) -> KeyPair:
 def load_key_file(data: bytes, password: bytes | None) -> KeyPair:
     """Read PKCS#12, or PEM with a private key (PKCS#8) and its certificate among others. Raises KeyUnreadable.
 
-    PEM is for the keys that PKCS#12 writers do not know yet: ML-KEM and ML-DSA.
+    PEM is for the keys that PKCS#12 writers do not know yet: ML-KEM and ML-DSA, as their seed (RFC 9881 §6, RFC 9935 §6).
     """
     if b"-----BEGIN" not in data:
         return load_pkcs12(data, password)
@@ -67,3 +77,22 @@ def load_pkcs8(key: bytes, certificate: bytes, chain: Sequence[bytes] = (), pass
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyUnreadable("private key or certificate unreadable") from error
     return KeyPair(loaded.public_bytes(Encoding.DER), private, tuple(chain))
+
+
+def written(pair: KeyPair, name: str, password: bytes | None) -> tuple[bytes, str]:
+    """A key file as `load_key_file` reads it, and the ending of its name: PKCS#12 where it can hold the key, else PEM."""
+    protection = BestAvailableEncryption(password) if password else NoEncryption()
+    certificate, *chain = [x509.load_der_x509_certificate(one) for one in (pair.certificate, *pair.chain)]
+    key: Any = pair.key
+    try:
+        return pkcs12.serialize_key_and_certificates(name.encode(), key, certificate, chain, protection), "p12"
+    except TypeError:  # a kind of key that no PKCS#12 is written for
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+        return b"".join([private, *(one.public_bytes(Encoding.PEM) for one in (certificate, *chain))]), "pem"
+
+
+def post_quantum_name(pair: KeyPair) -> str | None:
+    """Which algorithm behind the switch the key is for (RFC 9882, RFC 9936); None: any other key."""
+    public = pair.key.public_key()
+    kinds = [(name, one.public) for name, one in PURE.items()] + [(kem.name, kem.public) for kem in KEMS.values()]
+    return next((name for name, kind in kinds if name in POST_QUANTUM and isinstance(public, kind)), None)

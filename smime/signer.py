@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -65,7 +65,7 @@ class KeySigner:
         return PURE[self.family].size
 
     @property
-    def digest(self) -> str:
+    def digest(self) -> Literal["sha256", "sha512"]:
         """What to hash with when nobody says: SHA-256, or what the scheme asks for (RFC 8419 §3.1, RFC 9882 §3.3)."""
         return "sha512" if self.family in PURE else "sha256"
 

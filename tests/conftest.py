@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 settings.register_profile("busy", deadline=None)  # a slow machine is no failure
 settings.load_profile("busy")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parents[1] / "shared"
 
 PEERS = {
     "openssl": ["openssl"],
@@ -39,11 +41,16 @@ PEERS = {
     "chromium": ["chromium"],
     "thunderbird": ["thunderbird", "Xvfb", "import", "certutil", "pk12util", "modutil"],
 }
-# What takes longest is handed out first: at the end of a run no worker process is left alone with one of these.
-LONGEST = (
-    "test_thunderbird.py", "test_scenarios.py", "test_kill.py", "test_announce.py", "test_interop.py", "test_cases_a.py",
-    "test_cases_bc.py", "test_worker.py", "test_asking.py",
-)  # fmt: skip
+# What takes longest is handed out first: at the end of a run no worker process is left alone with one of these. Those that
+# mostly wait come among those that mostly compute, so that the processors have work all the time.
+LONGEST = {
+    name: place
+    for place, name in enumerate([
+        "test_kill.py", "test_lastlook.py", "test_scenarios.py", "test_thunderbird.py", "test_announce.py", "test_interop.py",
+        "test_worker.py", "test_outgoing.py", "test_backup.py", "test_postgresql.py", "test_mails.py", "test_bench.py",
+        "test_leases.py", "test_wycheproof.py", "test_smtp_door.py", "test_demo.py", "test_relay.py", "test_crlwatch.py",
+    ])
+}  # fmt: skip
 ANY_OF = {"postfix", "dovecot", "postgresql", "slapd"}
 
 
@@ -58,8 +65,23 @@ def _is_library(path: str) -> bool:
     return path.endswith((".jar", ".so")) and Path(path).is_file()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Each worker process begins to collect elsewhere: what one of them has compiled, the others only load."""
+    told = getattr(config, "workerinput", None)
+    if told is not None and config.args == config.getini("testpaths"):
+        files = sorted(str(path) for path in TESTS.rglob("test_*.py"))
+        first = len(files) * int(told["workerid"].removeprefix("gw")) // told["workercount"]
+        config.args = files[first:] + files[:first]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    items.sort(key=lambda item: (LONGEST.get(item.path.name, len(LONGEST)), item.path))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected lives as long as the process: the collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

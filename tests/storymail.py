@@ -22,7 +22,7 @@ from dcc.gateway.cast_reader import Cast
 from dcc.gateway.clients import ClientIdentity, Envelope, Shape, enveloped_mail, mail, signed_entity
 from dcc.gateway.demo_deposits import Draft, document, entity
 from demoinstance import DemoInstance
-from peerprograms import run
+from peerprograms import GPG_AGENT, import_into_gpgsm, run
 from story import Send
 from throwaway import PASSWORD, multipart, p12, part
 
@@ -142,9 +142,8 @@ def _with_gpgsm(inner: bytes, cast: Cast, by: str, folder: Path) -> bytes:
     prints = [x509.load_pem_x509_certificate(one.read_bytes()).fingerprint(hashes.SHA1()).hex() for one in roots]
     (folder / "trustlist.txt").write_text("".join(f"{one.upper()} S relax\n" for one in prints))
     (folder / "gpgsm.conf").write_text("disable-crl-checks\ndisable-policy-checks\nbatch\n")
-    (folder / "gpg-agent.conf").write_text("allow-loopback-pinentry\n")
+    (folder / "gpg-agent.conf").write_text(GPG_AGENT)
     card, to = cast.pair(by), cast.gateway_certificate()
-    (folder / "card.p12").write_bytes(p12(card, legacy=True))
     (folder / "gateway.der").write_bytes(to)
     (folder / "entity").write_bytes(inner)
     secret = ("--pinentry-mode", "loopback", "--passphrase-fd", "0")
@@ -155,7 +154,7 @@ def _with_gpgsm(inner: bytes, cast: Cast, by: str, folder: Path) -> bytes:
     try:
         for one in (*(cast.directory / one for one in cast.told["anchors"]), folder / "gateway.der"):
             gpgsm("--import", one)
-        gpgsm("--import", folder / "card.p12")
+        import_into_gpgsm(lambda: p12(card, legacy=True), folder / "card.p12", folder)
         signature = gpgsm("-u", hashlib.sha1(card.certificate).hexdigest(), "--include-certs", "2",
                           "--digest-algo", "sha256", "--detach-sign", folder / "entity")  # fmt: skip
         (folder / "signed").write_bytes(multipart(inner, signature))

@@ -25,7 +25,7 @@ def deposit(
     files: Annotated[list[Path], typer.Argument(help="Documents : CDA (.xml), et copies lisibles (.pdf, …).")],
     config: ConfigOption,
     folder: Annotated[str, typer.Option(help="Adresse ou référence du dossier.")],
-    signer: Annotated[Path, typer.Option(help="PKCS#12 de l'établissement ou de la personne.")],
+    signer: Annotated[Path, typer.Option(help="PKCS#12 (ou PEM) de l'établissement ou de la personne.")],
     password: Annotated[str, typer.Option(envvar="DCC_SIGNER_PASSWORD", help="Mot de passe du PKCS#12.")],
     sender: Annotated[str, typer.Option("--from", help="La boîte de l'expéditeur, celle de son compte.")],
     smtp: Annotated[str | None, typer.Option(help="hôte:port ; sinon celui de run/ready.json.")] = None,
@@ -62,10 +62,10 @@ def deposit(
 
 
 def _pair(signer: Path, password: str) -> KeyPair:
-    from dcc.smime.keys import KeyUnreadable, load_pkcs12
+    from dcc.smime.keys import KeyUnreadable, load_key_file
 
     try:
-        return load_pkcs12(signer.read_bytes(), password.encode())
+        return load_key_file(signer.read_bytes(), password.encode())
     except (OSError, KeyUnreadable):
         common.stop(f"{signer} est illisible, ou le mot de passe est faux", common.EXIT_USAGE)
 
@@ -105,6 +105,7 @@ def _send(
         mail = build_deposit(
             files, sender=sender, recipient=recipient, signer=signer,
             gateway_certificate=open_keys(settings).decryption[0].certificate,
+            post_quantum=settings.smime.post_quantum,
             now=common.now_utc().replace(microsecond=0), random_bytes=os.urandom,
         )  # fmt: skip
     except NotADeposit as error:

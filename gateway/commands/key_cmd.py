@@ -43,7 +43,7 @@ def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
         rows.append(
             {
                 "use": use, "usage": read.usage.value, "subject": read.subject, "sha256": read.sha256,
-                "not_after": common.iso(read.not_after), "addresses": list(read.addresses),
+                "algorithm": read.key_type, "not_after": common.iso(read.not_after), "addresses": list(read.addresses),
                 "days_left": (read.not_after - now).days, "in_token": isinstance(pair.key, InToken),
             }
         )  # fmt: skip
@@ -54,17 +54,17 @@ def list_keys(config: ConfigOption, json_output: JsonOption = False) -> None:
     for row in rows:
         place = "jeton  " if row["in_token"] else "fichier"
         typer.echo(
-            f"{row['use']:<11} {row['usage']:<16} {place}  jusqu'au {row['not_after']} ({row['days_left']} j)"
-            f"  {row['sha256'][:16]}  {', '.join(row['addresses'])}"
+            f"{row['use']:<11} {row['usage']:<16} {row['algorithm']:<11} {place}  jusqu'au {row['not_after']}"
+            f" ({row['days_left']} j)  {row['sha256'][:16]}  {', '.join(row['addresses'])}"
         )
     typer.echo(f"clé de chiffrement des documents : version {version}")
 
 
 def import_own_key(
-    file: Annotated[Path, typer.Argument(metavar="P12", help="La clé et son certificat, tels que l'IGC les remet.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="La clé et son certificat, PKCS#12 ou PEM.")],
     config: ConfigOption,
     use: Annotated[str, typer.Option("--use", help="signing | decryption")],
-    password_file: Annotated[Path, typer.Option("--password-file", help="Le fichier du mot de passe du PKCS#12.")],
+    password_file: Annotated[Path, typer.Option("--password-file", help="Le fichier du mot de passe de la clé.")],
     operator: OperatorOption = "",
     json_output: JsonOption = False,
 ) -> None:
@@ -84,7 +84,7 @@ def import_own_key(
     try:
         data, password = file.read_bytes(), password_file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        common.stop("le PKCS#12 ou le fichier de son mot de passe est absent ou illisible", common.EXIT_USAGE)
+        common.stop("la clé ou le fichier de son mot de passe est absent ou illisible", common.EXIT_USAGE)
     try:
         taken = import_key(settings, data, password.encode(), use=use, now=common.now_utc())
         with open_services(settings) as services, services.database.begin() as conn:

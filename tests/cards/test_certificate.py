@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -311,13 +312,21 @@ def test_no_octets_make_the_reader_fail(data: bytes) -> None:
 places = st.lists(st.tuples(st.integers(0, 1500), st.integers(0, 255)), min_size=1, max_size=6)
 
 
+@cache
+def profile(which: str) -> bytes:
+    """One real profile, made when it is first needed: its keys take a second."""
+    if which == "authority":
+        return authority("FO-PP").der
+    if which == "card":
+        return card("CPS").authentication.certificate
+    return organisation("SSL", dns_names=("a.example",), addresses=("a@dcc.example",)).certificate
+
+
 @settings(max_examples=500)
 @given(st.sampled_from(["card", "organisation", "authority"]), places, st.integers(0, 1500))
 def test_a_mutated_certificate_is_read_or_unparseable(which: str, changes: list[tuple[int, int]], cut: int) -> None:
     """Changed and cut octets of real profiles are read or Unparseable, nothing else."""
-    data = bytearray(
-        {"card": CARD, "organisation": ORGANISATION, "authority": authority("FO-PP").der}[which]
-    )  # fmt: skip
+    data = bytearray(profile(which))
     for place, value in changes:
         data[place % len(data)] = value
     answer(bytes(data))
@@ -367,7 +376,3 @@ def test_errors_name_nobody() -> None:
         read_certificate(b"MEDECIN ANNE 899700366240")
     assert "899700366240" not in str(caught.value)
     assert issubclass(CrlUnreadable, Exception)
-
-
-CARD = card("CPS").authentication.certificate
-ORGANISATION = organisation("SSL", dns_names=("a.example",), addresses=("a@dcc.example",)).certificate

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Barrier
 
 import pytest
 from cryptography import x509
@@ -16,7 +18,7 @@ from cardworld import DAY, END, NOW, START, authority, card, issuer, key, leaf, 
 from dcc.cards import issue_profiles as profiles
 from dcc.cards.certificate import read_certificate
 from dcc.cards.issue import LookAlikePki
-from dcc.cards.path import HIGHEST_BESIDE, MOST_CANDIDATES, PathResult, find_path, readable
+from dcc.cards.path import HIGHEST_BESIDE, MOST_CANDIDATES, PathResult, _kept, find_path, readable
 from dcc.cards.signature import is_issuer, signed_by
 from dcc.cards.trust import TrustStore, trust_of
 
@@ -44,6 +46,33 @@ def test_a_card_leads_to_its_root() -> None:
     found = path_of(card("CPS").signature.certificate)
     assert found.problem is None
     assert [one.der for one in found.chain] == [authority("FO-PP").der, authority("FO").der]
+
+
+def test_authorities_are_read_once_in_each_thread_and_shared_by_none() -> None:
+    """Threads that judge at the same time find the same paths, each with the authorities that it has read itself."""
+    ders = [card(kind).signature.certificate for kind in ("CPS", "CPE")]
+    expected = [path_of(der) for der in ders]
+    root, ready = authority("FO").der, Barrier(4)
+
+    def judge(_: int) -> tuple[object, list[PathResult]]:
+        ready.wait()
+        found = [path_of(der) for _ in range(5) for der in ders]
+        assert _kept.read(root) is _kept.read(root)
+        return _kept.read(root), found
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(judge, range(4)))
+    assert all(found == expected * 5 for _, found in answers)
+    assert len({id(own) for own, _ in answers}) == 4
+
+
+def test_what_a_mail_carries_is_not_kept() -> None:
+    """Certificates beside a mail are read for this path only: what strangers send does not stay in memory."""
+    der = card("CPS").signature.certificate
+    path_of(der)
+    before = _kept.read.cache_info().currsize
+    assert path_of(der, authority("FO-PP").der, known=trust_of([authority("FO").der])).problem is None
+    assert _kept.read.cache_info().currsize == before
 
 
 def test_authorities_sent_with_the_mail_may_help() -> None:

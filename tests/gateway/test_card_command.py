@@ -51,7 +51,6 @@ class Command:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.app = build()
         anchors = self.file("racines.pem", b"".join(pem(one) for one in (*pki().anchors, *pki().intermediates)))
         self.trust = ["--trust", anchors]
         self.lists: list[str] = []
@@ -71,7 +70,7 @@ class Command:
 
     def __call__(self, *arguments: str) -> Any:
         """Run it."""
-        return CliRunner().invoke(self.app, list(arguments))
+        return CliRunner().invoke(build(arguments[0]), list(arguments))
 
     def judge(self, data: bytes, *options: str, at: str = AT) -> tuple[int, dict[str, Any]]:
         """(exit code, JSON) of `dcc card` on these octets."""

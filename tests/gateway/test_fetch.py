@@ -21,6 +21,7 @@ from dcc.gateway import fetch_ldap
 from dcc.gateway.fetch import Fetcher, FetchRefused, place_of
 from listdirectory import list_directory
 from listhost import Answer, ListHost, http, list_host
+from smtpscript import open_sockets
 
 OURS = frozenset({"127.0.0.1"})
 BODY = b"une liste" * 1000
@@ -169,6 +170,23 @@ def test_tls_is_verified(made: Path) -> None:
         assert Fetcher(hosts, known).get(url) == (BODY,)
         with pytest.raises(FetchRefused, match="sans TLS"):
             Fetcher(hosts, known).get(host.url("/b.crl", "https", "localhost"))
+
+
+def test_a_host_that_does_not_end_tls(made: Path) -> None:
+    """Once the answer is there the socket is closed, though the host says nothing more and keeps its line open."""
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(made / "keys/smtp.pem", made / "keys/smtp.key")
+    known = ssl.create_default_context(cadata=_anchors(made))
+    with list_host(own) as host:
+
+        def linger(line: socket.socket) -> None:
+            line.sendall(http(BODY))
+            host.ended.wait(60)
+
+        host.answers["/a.crl"] = linger
+        for _ in range(5):
+            assert Fetcher(frozenset({"localhost"}), known).get(host.url("/a.crl", "https", "localhost")) == (BODY,)
+            assert open_sockets(host.port) == 0
 
 
 def _anchors(made: Path) -> str:

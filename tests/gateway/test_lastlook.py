@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, update
 
+from dcc.gateway.outcomes import Outcomes
 from dcc.gateway.relaying import TryLater
 from dcc.gateway.services import load_crls, open_services
 from dcc.gateway.settings import load_settings
-from dcc.mailbox import documents, folders, people, rights
+from dcc.mailbox import documents, folders, outbox, people, rights
 from dcc.mailbox.records import DeliveryState, DocumentStatus
 from dcc.mailbox.schema import metadata, networks
 from dcc.mailbox.schema import outbox as table
 from dcc.mailbox.snapshot import Snapshot
 from dcc.router.distribute import CONTENT_KINDS, still_allowed
+from dcc.router.reasons import reason
 from demoinstance import DemoInstance, read_demo_instance
 from inprocess import Recorder, Rooms
 from instancecopy import copied
@@ -332,3 +334,28 @@ def test_slower_than_the_lease_and_overtaken(rooms: Rooms) -> None:
     rooms.announcer(host).run_once()
     boxes = [box for box, _ in (*host.mails, *other.mails)]
     assert len(boxes) == len(set(boxes))
+
+
+def test_slower_than_the_lease_and_withheld(rooms: Rooms) -> None:
+    """A slow worker that finds a right ended leaves the sealed file alone once another has the mail; that one's word counts."""
+    host = Recorder(*[TryLater("450")] * 50)
+    rooms.clock.later(seconds=2)
+    rooms.announcer(host).run_once()
+    rooms.clock.later(hours=1)
+    lease = timedelta(minutes=1)
+    claims = []
+    for _ in range(2):
+        with rooms.services.database.begin() as conn:
+            found = outbox.claim_due(conn, now=rooms.clock.at, lease=lease, limit=50)
+        claims.append(next(one for one in found if one.id == rooms.delivery(READER).id))
+        rooms.clock.later(minutes=2)
+    slow, quick = claims
+    assert slow.sealed_file is not None
+    file = rooms.services.outbox_directory / slow.sealed_file
+    outcomes, why = Outcomes(rooms.services, rooms.clock, None), reason("D2R-MAN02")
+    outcomes.withhold(slow, why, rooms.clock.at)
+    assert (file.exists(), rooms.delivery(READER).state) == (True, DeliveryState.QUEUED)
+    assert rooms.audited("gateway:delivery:withheld") == []
+    outcomes.withhold(quick, why, rooms.clock.at)
+    assert (file.exists(), rooms.delivery(READER).state) == (False, DeliveryState.WITHHELD)
+    assert rooms.audited("gateway:delivery:withheld") == ["D2R-MAN02"]

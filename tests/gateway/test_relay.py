@@ -7,6 +7,7 @@ import ssl
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,11 +21,11 @@ from cryptography.x509.oid import NameOID
 
 from dcc.gateway import relay as relay_module
 from dcc.gateway.relay import SmartHost, relay_of, tls_context
-from dcc.gateway.relaying import Outcome, Rejected, Sent, TryLater, Uncertain
+from dcc.gateway.relaying import Outcome, Rejected, Relay, Sent, TryLater, Uncertain
 from dcc.gateway.settings import ConfigurationError, Settings
 from dcc.gateway.settings_sections import RelaySettings
 from postoffice import PostOffice, free_port
-from smtpscript import CLOSE, RESET, SILENCE, FaultyLine, ScriptedServer
+from smtpscript import CLOSE, RESET, SILENCE, FaultyLine, ScriptedServer, open_sockets
 
 SENDER, READER = "passerelle@dcc.example", "lecteur@rca.example"
 HEAD = b"From: passerelle@dcc.example\r\nSubject: DCC\r\n\r\n"
@@ -364,6 +365,60 @@ def test_address_that_smtp_cannot_say(server: ScriptedServer, host: Callable[...
     assert send(relay, mail) == Sent()
 
 
+class SilentUnderTls:
+    """A server with STARTTLS that says nothing more from one command on, and closes nothing: not even TLS."""
+
+    def __init__(self, certificate: Path, silent_from: bytes) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        self._silent_from = silent_from
+        self._over = threading.Event()
+
+    def __enter__(self) -> int:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+        return int(self._listening.getsockname()[1])
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._over.set()
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join(60)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with ExitStack() as lines:
+            while not self._over.is_set():
+                try:
+                    line, _ = self._listening.accept()
+                except OSError:
+                    return  # it is over
+                lines.enter_context(self._talk(line))
+
+    def _talk(self, line: socket.socket) -> socket.socket:
+        """The socket to close at the very end."""
+        line.sendall(b"220 x\r\n")
+        while verb := line.recv(1000):
+            if verb.startswith(self._silent_from):
+                if verb.startswith(b"STARTTLS"):
+                    line.sendall(b"220 ready\r\n")
+                return line
+            if verb.startswith(b"STARTTLS"):
+                line.sendall(b"220 ready\r\n")
+                line = self._context.wrap_socket(line, server_side=True)
+                continue
+            if verb.startswith(b"EHLO"):
+                line.sendall(b"250-x\r\n250 STARTTLS\r\n")
+            elif verb.startswith(b"DATA"):
+                line.sendall(b"354 go\r\n")
+                while not verb.endswith(b"\r\n.\r\n"):
+                    verb += line.recv(1000)
+                line.sendall(b"250 taken\r\n")
+            else:
+                line.sendall(b"250 ok\r\n")
+        return line
+
+
 class TestTls:
     """STARTTLS: verified unless the operator says otherwise."""
 
@@ -383,8 +438,7 @@ class TestTls:
             yield found
 
     def _send(self, settings: Settings, server: ScriptedServer, mail: Path, **changes: object) -> Outcome:
-        told = {"kind": "smtp", "port": server.port, "tls": "starttls", "timeout_seconds": 30, **changes}
-        relay = relay_of(settings.model_copy(update={"relay": RelaySettings.model_validate(told)}))
+        relay = self._relay(settings, server.port, **changes)
         try:
             return relay.send(mail, sender=SENDER, recipient=READER, delivery_id="d")
         finally:
@@ -415,6 +469,51 @@ class TestTls:
         """A next host that offers no STARTTLS gets nothing in clear."""
         assert self._send(settings, server, mail) == TryLater("connection")
         assert "MAIL" not in server.verbs
+
+    def _relay(self, settings: Settings, port: int, **changes: object) -> Relay:
+        told = {"kind": "smtp", "port": port, "tls": "starttls", "timeout_seconds": 30, **changes}
+        return relay_of(settings.model_copy(update={"relay": RelaySettings.model_validate(told)}))
+
+    def test_failed_handshakes_leave_no_socket(
+        self, settings: Settings, secured: ScriptedServer, mail: Path, trusted: Path
+    ) -> None:
+        """A whole night of certificates that nobody vouches for, of the wrong host, or no TLS at all: nothing stays open."""
+        relays = [
+            self._relay(settings, secured.port),
+            self._relay(settings, secured.port, host="localhost", authorities=trusted),
+            self._relay(settings, secured.port, tls="implicit"),
+        ]
+        for relay in relays * 20:
+            assert relay.send(mail, sender=SENDER, recipient=READER, delivery_id="d") == TryLater("connection")
+            assert open_sockets(secured.port) == 0
+        assert secured.connections == 60
+        for relay in relays:
+            relay.close()
+
+    @pytest.mark.parametrize("silent_from", [b"STARTTLS", b"MAIL"])
+    def test_a_host_that_falls_silent_under_tls(
+        self, settings: Settings, mail: Path, trusted: Path, silent_from: bytes
+    ) -> None:
+        """A line that is given up is closed at once: nobody waits for a close_notify that does not come
+        (RFC 8446 §6.1)."""
+        with SilentUnderTls(trusted, silent_from) as port:
+            relay = self._relay(settings, port, authorities=trusted, timeout_seconds=0.3)
+            for _ in range(5):
+                assert relay.send(mail, sender=SENDER, recipient=READER, delivery_id="d") == TryLater("connection")
+                assert open_sockets(port) == 0
+            relay.close()
+
+    def test_the_end_of_a_good_line(
+        self, settings: Settings, mail: Path, trusted: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Closing the relay closes its socket, also where the other side does not answer QUIT nor the end of TLS."""
+        monkeypatch.setattr(relay_module, "QUIT_SECONDS", 0.2)
+        with SilentUnderTls(trusted, b"QUIT") as port:
+            relay = self._relay(settings, port, authorities=trusted)
+            assert relay.send(mail, sender=SENDER, recipient=READER, delivery_id="d") == Sent()
+            assert open_sockets(port) == 1, "kept for the next mail"
+            relay.close()
+            assert open_sockets(port) == 0
 
     @pytest.mark.parametrize("name", ["authorities", "certificate"])
     def test_missing_file_is_told(self, settings: Settings, name: str) -> None:

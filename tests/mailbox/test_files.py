@@ -341,12 +341,16 @@ def test_wrong_key_does_not_unwrap() -> None:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The order of what is made durable: file, rename, folder."""
+    """The order of what is made durable: file, rename, folder, and the folder of such folders."""
     told: list[str] = []
     real_fsync, real_rename = os.fsync, Path.rename
 
     def fsync(handle: int) -> None:
-        told.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        if not stat.S_ISDIR(os.fstat(handle).st_mode):
+            told.append("file")
+        else:
+            with os.scandir(handle) as entries:
+                told.append("folders" if any(entry.is_dir() for entry in entries) else "folder")
         real_fsync(handle)
 
     def rename(self: Path, target: Path) -> Path:
@@ -367,11 +371,10 @@ def test_spool_survives_power_loss(spool: Spool, steps: list[str]) -> None:
 
 
 def test_documents_survive_power_loss(store: BlobStore, steps: list[str]) -> None:
-    """A folder made for the file comes first; the file, and its name once it has it, are durable before put returns."""
+    """The file, its name once it has it, and the name of the folder made for it are durable before put returns."""
     store.put([b"x"])
-    assert steps[0] == "folder"
-    assert sorted(steps[1:]) == ["file", "folder", "rename"]
-    assert steps.index("rename") < len(steps) - 1 - steps[::-1].index("folder")
+    assert sorted(steps) == ["file", "folder", "folders", "rename"]
+    assert steps.index("rename") < steps.index("folder")
 
 
 def test_documents_kept_together_survive_power_loss(store: BlobStore, steps: list[str]) -> None:
@@ -379,10 +382,60 @@ def test_documents_kept_together_survive_power_loss(store: BlobStore, steps: lis
     with store.together() as kept:
         refs = [kept.put([bytes([number])]) for number in range(20)]
     assert steps.count("file") == steps.count("rename") == 20
-    assert steps.count("folder") == 2  # made; filled
-    assert steps.index("folder", 1) > max(at for at, step in enumerate(steps) if step == "rename")
+    assert (steps.count("folders"), steps.count("folder")) == (1, 1)  # made; filled
+    assert steps.index("folder") > max(at for at, step in enumerate(steps) if step == "rename")
     assert [store.read(one) for one in refs] == [bytes([number]) for number in range(20)]
     assert len({one.id[:2] for one in refs}) == 1
+
+
+def test_a_folder_survives_power_loss_whoever_made_it(tmp_path: Path, steps: list[str]) -> None:
+    """A process waits once for the name of each folder, also of one that was there: who made it may not have waited."""
+    (tmp_path / "documents" / "00").mkdir(parents=True)
+    ring = KeyRing.create(os.urandom)
+    for _ in range(2):
+        store = BlobStore(tmp_path / "documents", ring, lambda size: bytes(1) if size == 1 else os.urandom(size))
+        steps.clear()
+        store.put([b"x"])
+        assert sorted(steps) == ["file", "folder", "folders", "rename"]
+        steps.clear()
+        store.put([b"x"])
+        assert steps.count("folders") == 0
+        assert sorted(steps) == ["file", "folder", "rename"]
+    assert sorted(path.name for path in (tmp_path / "documents").iterdir()) == ["00"]
+
+
+def test_an_empty_folder_that_somebody_took_away_is_made_again(store: BlobStore, steps: list[str]) -> None:
+    """A folder may go while the process runs, as a tidy operator removes empty ones: the next document makes it durably."""
+    store._random = lambda size: bytes(1) if size == 1 else os.urandom(size)
+    ref = store.put([b"x"])
+    store.remove(ref)
+    (store._directory / "00").rmdir()
+    steps.clear()
+    assert store.read(store.put([b"y"])) == b"y"
+    assert sorted(steps) == ["file", "folder", "folders", "rename"]
+
+
+def test_a_folder_that_the_disk_refuses_is_waited_for_again(
+    store: BlobStore, monkeypatch: pytest.MonkeyPatch, steps: list[str]
+) -> None:
+    """Where the name of a new folder could not be made durable, nothing is kept, and the next put waits for it."""
+    store._random = lambda size: bytes(1) if size == 1 else os.urandom(size)
+    durable = os.fsync
+
+    def full(handle: int) -> None:
+        before = len(steps)
+        durable(handle)
+        if "folders" in steps[before:]:
+            raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync", full)
+        with pytest.raises(StorageFull):
+            store.put([b"x"])
+    assert [one for one in store.files() if one.is_file()] == []
+    steps.clear()
+    store.put([b"x"])
+    assert steps.count("folders") == 1
 
 
 @pytest.mark.parametrize("named", [False, True])

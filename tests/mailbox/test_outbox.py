@@ -207,6 +207,21 @@ def test_sent_is_not_withheld(database: Database, make_delivery: Make, now: date
         assert not outbox.mark_withheld(conn, "delivery1", reason="D2R-MAN02")
 
 
+def test_slow_worker_withholds_nothing(database: Database, make_delivery: Make, now: datetime) -> None:
+    """A worker that was slower than its lease keeps back nothing that another has claimed since; that one may (I4)."""
+    _owe(database, make_delivery(1))
+    with database.begin() as conn:
+        (slow,) = outbox.claim_due(conn, now=now, lease=LEASE, limit=1)
+        outbox.mark_sealed(conn, "delivery1", message_id="<1@x>", sealed_file="delivery1.eml")
+        (quick,) = outbox.claim_due(conn, now=now + 2 * LEASE, lease=LEASE, limit=1)
+        assert not outbox.mark_withheld(conn, "delivery1", reason="D2R-MAN02", attempt=slow.attempts)
+        kept = outbox.get(conn, "delivery1")
+        assert kept is not None
+        assert (kept.state, kept.sealed_file, kept.reason) == (DeliveryState.QUEUED, "delivery1.eml", None)
+        assert outbox.mark_withheld(conn, "delivery1", reason="D2R-MAN02", attempt=quick.attempts)
+    assert _state(database) is DeliveryState.WITHHELD
+
+
 def test_listed_by_folder_and_message(database: Database, make_delivery: Make, now: datetime) -> None:
     """The mails of a folder or of a message are listed, oldest first, and counted with the age of the oldest."""
     older = now - timedelta(hours=1)

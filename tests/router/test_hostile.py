@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hl7make import Hl7
 
 WATCHED = {"open", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "subprocess.Popen", "os.system"}
 _seen: list[tuple[str, Any]] | None = None
+_hooked = False
 
 
 def _hook(event: str, arguments: Any) -> None:
@@ -21,19 +23,28 @@ def _hook(event: str, arguments: Any) -> None:
         _seen.append((event, arguments))
 
 
-sys.addaudithook(_hook)
-
-
 @contextmanager
 def watched() -> Iterator[list[tuple[str, Any]]]:
     """Everything that is opened, connected or started meanwhile."""
-    global _seen
+    global _seen, _hooked
     found: list[tuple[str, Any]] = []
     _seen = found
+    if not _hooked:  # from the first need on: it cannot be taken away, and slows down every test of this process
+        _hooked = True
+        sys.addaudithook(_hook)
     try:
         yield found
     finally:
         _seen = None
+
+
+def test_what_is_opened_is_seen() -> None:
+    """The watch itself: a file opened meanwhile is told, one opened before or after is not."""
+    Path(__file__).open().close()
+    with watched() as seen:
+        Path(__file__).open().close()
+    Path(__file__).open().close()
+    assert [(event, Path(arguments[0])) for event, arguments in seen] == [("open", Path(__file__))]
 
 
 DTDS = {

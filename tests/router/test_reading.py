@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree, html
 
+from dcc.router import reading
 from dcc.router.blocks import Cell, Heading, Listing, Paragraph, Reading, Table
 from dcc.router.narrative import CELLS, CHARACTERS, MORE
 from dcc.router.pdfa import showable, srgb_profile
@@ -153,6 +154,45 @@ def test_body_of_an_unstructured_document(kit: Any, size: int) -> None:
     assert b"".join(body_of(io.BytesIO(cda), len(cda))) == body
     folded = cda.replace(base64.b64encode(body), base64.encodebytes(body)) if size else cda
     assert b"".join(body_of(io.BytesIO(folded), len(folded))) == body
+
+
+PIECES = (
+    "QUJD" * 9, "QUI=", "A", "   \r\n ", "<!-- QUJDQUJDQUJDQUJDQUJDQUJD -->", "<![CDATA[QUJDQUJDQUJDQUJDQUJD]]>", "&#81;UJD",
+    "<i>QUJDQUJDQUJDQUJDQUJDQUJDQUJD</i>", "<?p QUJDQUJDQUJDQUJDQUJDQUJD?>", "]]>", "é", "</text><text>", "*",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "iso-8859-1", "utf-16-le", "utf-16-be"])
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_body_wherever_the_blocks_are_cut(encoding: str, pieces: list[str]) -> None:
+    """What needs no parser is no other than what the parser sees: comments, marked sections, elements, encodings."""
+    text = (
+        f'<?xml version="1.0" encoding="{encoding[:6] if encoding.startswith("utf-16") else encoding}"?>'
+        '<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody><text representation="B64">'
+        f"{''.join(pieces)}</text></nonXMLBody></component></ClinicalDocument>"
+    )
+    cda = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"") + text.encode(encoding)
+    assert _body(cda, 1 << 20) == _body(cda, 16)
+
+
+def test_body_in_signs_of_two_octets() -> None:
+    """A document in UTF-16 whose octets look like base64 holds ideographs, not a body."""
+    head, _, tail = (
+        '<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody><text representation="B64">|</text></nonXMLBody>'
+        "</component></ClinicalDocument>"
+    ).partition("|")
+    cda = b"\xff\xfe" + head.encode("utf-16-le") + base64.b64encode(b"%PDF-1.4 " * 60) + tail.encode("utf-16-le")
+    assert _body(cda, 16) == _body(cda, 1 << 20) == "ValueError"
+
+
+def _body(cda: bytes, block: int) -> bytes | str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "BLOCK", block)
+        try:
+            return b"".join(body_of(io.BytesIO(cda), len(cda)))
+        except ValueError:
+            return "ValueError"
 
 
 @pytest.mark.parametrize(

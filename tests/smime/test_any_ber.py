@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -15,6 +16,7 @@ import forge
 from dcc.smime import ber, der
 from dcc.smime.certificates import parts
 from dcc.smime.errors import Malformed
+from dcc.smime.keys import KeyPair
 from dcc.smime.open import open_message
 from dcc.smime.verdict import Opened, Problem
 from forge import Signing, agreement, auth_enveloped_data, enveloped_data, key_transport, signed_data
@@ -22,14 +24,22 @@ from throwaway import ENCRYPT, ENTITY, FIELDS, pair, part
 
 CMS = "application/pkcs7-mime; name=smime.p7m"
 KEY = bytes(range(32))
-READER, CURVE = pair("rsa", ENCRYPT, "reader"), pair("p256", ENCRYPT, "reader")
-SIGNER = Signing()
 X963_SHA256 = "1.3.132.1.11.1"
-# What is DER because it is signed, or computed with as it is: certificates, names, signed attributes, the wrap's identifier
-DER = [
-    SIGNER.pair.certificate, parts(SIGNER.pair.certificate).issuer, der.algorithm("2.16.840.1.101.3.4.1.45"),
-    der.tlv(0xA0, *SIGNER.signed_attributes(ENTITY)),
-]  # fmt: skip
+
+
+@cache
+def keys() -> list[KeyPair]:
+    """The reader's: RSA, and one on a curve."""
+    return [pair("rsa", ENCRYPT, "reader"), pair("p256", ENCRYPT, "reader")]
+
+
+@cache
+def kept() -> list[bytes]:
+    """What is DER because it is signed, or computed with as it is: certificates, names, signed attributes, the wrap."""
+    signer = Signing()
+    certificate = signer.pair.certificate
+    attributes = der.tlv(0xA0, *signer.signed_attributes(ENTITY))
+    return [certificate, parts(certificate).issuer, der.algorithm("2.16.840.1.101.3.4.1.45"), attributes]
 
 
 def length(size: int, rng: random.Random) -> bytes:
@@ -61,45 +71,49 @@ def constructed(tag: int, content: bytes, rng: random.Random) -> bytes:
     return bytes([tag]) + length(len(content), rng) + content
 
 
-def written(data: bytes, one: ber.Slice, rng: random.Random, kept: Sequence[bytes]) -> bytes:
+def written(data: bytes, one: ber.Slice, rng: random.Random, unchanged: Sequence[bytes]) -> bytes:
     """One element in another form."""
     raw, value = data[one.start : one.end], data[one.value : one.end]
-    if raw in kept:
+    if raw in unchanged:
         return raw
     if one.tag in (0x04, 0x80):
         return string(one.tag, value, rng)
     if not one.tag & ber.CONSTRUCTED:
         return bytes([one.tag]) + length(len(value), rng) + value
-    inner = b"".join(written(data, child, rng, kept) for child in ber.children(data, one))
+    inner = b"".join(written(data, child, rng, unchanged) for child in ber.children(data, one))
     return constructed(one.tag, inner, rng)
 
 
 def another(data: bytes, seed: int) -> bytes:
     """The same structure in another BER."""
-    return written(data, ber.first_slice(data, 0, len(data)), random.Random(seed), DER)
+    return written(data, ber.first_slice(data, 0, len(data)), random.Random(seed), kept())
 
 
 def read(cms: bytes) -> Opened:
     """Open a mail whose root this is."""
-    return open_message(io.BytesIO(FIELDS + part(CMS, cms)), keys=[READER, CURVE])
+    return open_message(io.BytesIO(FIELDS + part(CMS, cms)), keys=keys())
 
 
 def signed() -> bytes:
-    return signed_data(ENTITY, [SIGNER])
+    return signed_data(ENTITY, [Signing()])
 
 
-INNER = part(CMS, signed())
+def inside() -> bytes:
+    """The signed entity as it stands inside another layer."""
+    return part(CMS, signed())
+
+
 STRUCTURES: dict[str, Callable[[], bytes]] = {
     "signed": signed,
-    "enveloped": lambda: enveloped_data(INNER),
+    "enveloped": lambda: enveloped_data(inside()),
     "enveloped with oaep": lambda: enveloped_data(
-        INNER, [key_transport(KEY, READER, oaep=hashes.SHA256(), label=b"label")], cek=KEY
+        inside(), [key_transport(KEY, keys()[0], oaep=hashes.SHA256(), label=b"label")], cek=KEY
     ),
     "enveloped by agreement": lambda: enveloped_data(
-        INNER, [agreement(KEY, CURVE, X963_SHA256, hashes.SHA256(), b"ukm")], cek=KEY
+        inside(), [agreement(KEY, keys()[1], X963_SHA256, hashes.SHA256(), b"ukm")], cek=KEY
     ),
-    "authenticated": lambda: auth_enveloped_data(INNER),
-    "compressed": lambda: forge.compressed_data(INNER),
+    "authenticated": lambda: auth_enveloped_data(inside()),
+    "compressed": lambda: forge.compressed_data(inside()),
 }
 
 
@@ -127,9 +141,9 @@ def test_a_definite_length_holds_what_is_inside(short: int) -> None:
 def test_what_is_definite_is_not_touched(seed: int) -> None:
     """R-ATTRS: definite lengths stay octet by octet as they came, however they are written: they may be signed."""
     rng = random.Random(seed)
-    kept = b"\x30" + length(4, rng) + b"\x04\x02\0\0"
-    assert ber.settled(kept, 32, [0, 0]) == kept
-    assert ber.settled(b"\x30\x80" + kept + b"\0\0", 32, [0, 0]) == ber.header(0x30, len(kept)) + kept
+    made = b"\x30" + length(4, rng) + b"\x04\x02\0\0"
+    assert ber.settled(made, 32, [0, 0]) == made
+    assert ber.settled(b"\x30\x80" + made + b"\0\0", 32, [0, 0]) == ber.header(0x30, len(made)) + made
 
 
 @pytest.mark.parametrize(

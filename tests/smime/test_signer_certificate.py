@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -50,21 +51,30 @@ def v2(certificate: bytes, digest: str | None = None) -> bytes:
     return der.attribute(V2, der.sequence(der.sequence(der.sequence(named, value))))
 
 
-MINE = pair()
-TWIN = like(MINE, MINE.key)  # the same key under another certificate
-DOUBLE = like(MINE, rsa_key("double"))  # the same key identifier, another key
-NAMESAKE = like(MINE, rsa_key("double"), serial=parts(MINE.certificate).serial)
+@cache
+def made(name: str) -> KeyPair:
+    """The signer's key pair, or another that looks like it."""
+    mine = pair()
+    match name:
+        case "twin":  # the same key under another certificate
+            return like(mine, mine.key)
+        case "double":  # the same key identifier, another key
+            return like(mine, rsa_key("double"))
+        case "namesake":  # the same issuer and serial number too
+            return like(mine, rsa_key("double"), serial=parts(mine.certificate).serial)
+    return mine
 
 
 @pytest.mark.parametrize("attribute", [v1, v2, lambda one: v2(one, "sha384"), lambda one: v2(one, "sha512")])
 def test_r_attrs_signing_certificate(attribute: Callable[[bytes], bytes], open_cms_part: Open) -> None:
     """R-ATTRS: another certificate of the same key does not stand for the one that was signed (RFC 5035 §5.4.1)."""
-    signing = Signing(MINE, more=[attribute(MINE.certificate)], by_key_identifier=True)
-    for beside in ([MINE, TWIN], [TWIN, MINE]):
-        found = open_cms_part(signed_data(ENTITY, [signing], certificates=[one.certificate for one in beside]))
+    mine, twin = made("mine").certificate, made("twin").certificate
+    signing = Signing(made("mine"), more=[attribute(mine)], by_key_identifier=True)
+    for beside in ([mine, twin], [twin, mine]):
+        found = open_cms_part(signed_data(ENTITY, [signing], certificates=beside))
         assert found.problem is None
-        assert found.signers[0].certificate == MINE.certificate
-    stolen = open_cms_part(signed_data(ENTITY, [signing], certificates=[TWIN.certificate]))
+        assert found.signers[0].certificate == mine
+    stolen = open_cms_part(signed_data(ENTITY, [signing], certificates=[twin]))
     assert (stolen.problem, stolen.content) == (Problem.NOT_INTACT, None)
     assert "R-ATTRS" in stolen.findings
 
@@ -75,7 +85,7 @@ def test_r_attrs_signing_certificate(attribute: Callable[[bytes], bytes], open_c
         der.attribute(V2, der.sequence(der.sequence())),
         der.attribute(V2, der.sequence()),
         der.attribute(V2),
-        v2(MINE.certificate) + v2(MINE.certificate),
+        v2(b"twice") + v2(b"twice"),
         der.attribute(V2, der.sequence(der.sequence(der.sequence(der.algorithm("1.2.3"), der.octets(bytes(32)))))),
     ],
 )
@@ -86,21 +96,23 @@ def test_a_signing_certificate_that_says_nothing(attribute: bytes, open_cms_part
     assert found.content is None
 
 
-@pytest.mark.parametrize("other", [DOUBLE, NAMESAKE])
-def test_a_certificate_of_the_same_identifier_spoils_nothing(other: KeyPair, open_cms_part: Open) -> None:
+@pytest.mark.parametrize("name", ["double", "namesake"])
+def test_a_certificate_of_the_same_identifier_spoils_nothing(name: str, open_cms_part: Open) -> None:
     """RFC 5652 §5.1: the set of certificates is not signed, nor in an order; the key that made the signature is found."""
-    signing = Signing(MINE, by_key_identifier=other is DOUBLE)
-    for beside in ([MINE, other], [other, MINE]):
-        found = open_cms_part(signed_data(ENTITY, [signing], certificates=[one.certificate for one in beside]))
+    mine, other = made("mine").certificate, made(name).certificate
+    signing = Signing(made("mine"), by_key_identifier=name == "double")
+    for beside in ([mine, other], [other, mine]):
+        found = open_cms_part(signed_data(ENTITY, [signing], certificates=beside))
         assert found.problem is None
-        assert found.signers[0].certificate == MINE.certificate
-    alone = open_cms_part(signed_data(ENTITY, [signing], certificates=[other.certificate]))
+        assert found.signers[0].certificate == mine
+    alone = open_cms_part(signed_data(ENTITY, [signing], certificates=[other]))
     assert alone.problem is Problem.NOT_INTACT
 
 
 def pss_only(digest: str | None, salt: int) -> KeyPair:
     """The signer with a key that is for RSASSA-PSS alone, for this digest and at least this salt (RFC 4055 §1.2)."""
-    der_ = MINE.certificate
+    mine = made("mine")
+    der_ = mine.certificate
     outer = ber.children(der_, ber.whole(der_, ber.SEQUENCE))
     fields = [der_[one.start : one.end] for one in ber.children(der_, outer[0])]
     info = fields[6]
@@ -110,7 +122,7 @@ def pss_only(digest: str | None, salt: int) -> KeyPair:
     whole = der.sequence(*fields)
     signature = throwaway._key("rsa", "authority").sign(whole, padding.PKCS1v15(), hashes.SHA256())
     algorithm = der_[outer[1].start : outer[1].end]
-    return KeyPair(der.sequence(whole, algorithm, der.tlv(3, b"\0" + signature)), MINE.key)
+    return KeyPair(der.sequence(whole, algorithm, der.tlv(3, b"\0" + signature)), mine.key)
 
 
 @pytest.mark.parametrize(

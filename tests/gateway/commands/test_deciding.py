@@ -169,7 +169,7 @@ def test_operator_is_the_login_name_where_no_user_is_set(
 
     names: list[str] = []
     monkeypatch.setattr(getpass, "getuser", login)
-    monkeypatch.setattr(cli, "build", lambda: lambda **_: names.append(os.environ["USER"]))
+    monkeypatch.setattr(cli, "build", lambda _command: lambda **_: names.append(os.environ["USER"]))
     others = {key: value for key, value in os.environ.items() if key != "USER"}
     with patch.dict(os.environ, others, clear=True), pytest.raises(SystemExit):
         cli.main([])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from dcc.gateway import cli
 from dcc.gateway.cli import build
 from dcc.gateway.commands.failures import explained
 from terminal import dcc
@@ -39,6 +40,15 @@ opposition-add opposition-remove opposition-list"""
 def test_every_command_of_the_design() -> None:
     """Every command that the design promises is there."""
     assert {"-".join(one) for one in COMMANDS} >= set(DESIGN.split())
+
+
+def test_a_command_is_found_without_the_others() -> None:
+    """Each command is registered by the file that the table names for it, and the table names every command."""
+    assert {one[0] for one in COMMANDS} == set(cli.COMMANDS)
+    for name in cli.COMMANDS:
+        alone = typer.main.get_command(build(name)).commands  # type: ignore[attr-defined]
+        assert name in alone
+        assert {cli.COMMANDS[one] for one in alone} == {cli.COMMANDS[name]}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
