@@ -53,7 +53,7 @@ class State:
     workdir: Path | None
     allow_legacy: bool
     post_quantum: bool = False
-    is_mail: bool = True  # False: a CMS structure alone, which may hold anything
+    is_mail: bool = False  # a CMS structure was met in a mail; one that stands alone may hold anything
     outer: Headers = field(default_factory=Headers)
     layers: list[Layer] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -103,6 +103,7 @@ def _one_layer(state: State, headers: Headers, payload: Payload, body: int, end:
     media_type, parameters = mime.content_type(headers)
     encoding = mime.transfer_encoding(headers)
     if _is_cms(headers, media_type, parameters):
+        state.is_mail = True
         file = payload.file
         pieces = lambda: transfer.decode(file, body, end, encoding)  # noqa: E731
         return cms_layer(state, pieces, size=end - body, smime_type=parameters.get("smime-type"))
@@ -110,6 +111,7 @@ def _one_layer(state: State, headers: Headers, payload: Payload, body: int, end:
         protocol = parameters.get("protocol", "").lower()
         if protocol and protocol not in SIGNATURE_TYPES:
             return None  # R-CT: another protocol is not S/MIME
+        state.is_mail = True
         return _detached_layer(state, payload, (media_type, parameters), body)
     return None
 

@@ -57,7 +57,6 @@ def open_cms(
     `detached_content`: what a detached signature covers, octet for octet.
     """
     state = _state(keys, limits, random_bytes, workdir, allow_legacy, post_quantum)
-    state.is_mail = False
 
     def inside(size: int) -> None:
         beside = None if detached_content is None else _octets_of(detached_content)

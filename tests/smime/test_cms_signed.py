@@ -283,7 +283,7 @@ def test_encryption_key_preference(open_cms_part: Open) -> None:
     assert found.signers[0].encryption_key_preference == other
 
 
-def test_r_ct_signed_as_something_else(open_cms_part: Open) -> None:
+def test_r_ct_signed_as_something_else(open_cms_part: Open, reader: KeyPair) -> None:
     """R-CT: a time stamp or a receipt that somebody signed is whole, and is no mail of theirs (RFC 8551 §2.4)."""
     for kind in ("1.2.840.113549.1.9.16.1.4", "1.2.840.113549.1.9.16.1.1", forge.ENVELOPED):
         cms = signed_data(ENTITY, [Signing(content_type=kind)], content_type=kind)
@@ -292,6 +292,8 @@ def test_r_ct_signed_as_something_else(open_cms_part: Open) -> None:
         assert kind in (found.detail or "")
         inside = open_cms_part(forge.enveloped_data(part("application/pkcs7-mime", cms)))
         assert (inside.problem, inside.content) == (Problem.MALFORMED, None)
+        saved = open_cms(io.BytesIO(forge.enveloped_data(part("application/pkcs7-mime", cms))), keys=[reader])
+        assert (saved.problem, saved.content) == (Problem.MALFORMED, None)  # what a person saved of such a mail
         alone = open_cms(io.BytesIO(cms))
         assert (alone.problem, alone.intact) == (None, True)
 
