@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -18,7 +19,12 @@ from dcc.cards.names import rdns, string_of, text
 from dcc.cards.publickey import kind_and_bits
 from dcc.cards.usage import Usage, usage_of
 
-HIGHEST_SIZE = 64 << 10
+HIGHEST_SIZE = 64 << 10  # of a file, with its text around
+HIGHEST_DER = (
+    16 << 10
+)  # those of the card world have 2 kB, post-quantum ones 8; asn1crypto takes 3 ms for a kilobyte (I8)
+# Part of an object identifier, wherever it stands; asn1crypto is quadratic in it (R-ASN1; facts: libraries)
+_ENDLESS = re.compile(rb"[\x80-\xff]{200}")
 BY_NAME = "dn:"
 UPN = "1.3.6.1.4.1.311.20.2.3"
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)
@@ -63,6 +69,10 @@ def read_certificate(data: bytes) -> CardCertificate:
 
 @lru_cache(maxsize=512)  # the same cards and readers come again with every mail; 3 ms each time otherwise
 def _read_der(der: bytes) -> CardCertificate:
+    if len(der) > HIGHEST_DER:
+        raise Unparseable("trop grand pour un certificat")
+    if _ENDLESS.search(der):
+        raise Unparseable("un identifiant d'objet sans fin")
     try:
         _refuse_indefinite(der)
         return _read(der, asn1.Certificate.load(der, strict=True))

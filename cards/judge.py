@@ -16,11 +16,11 @@ from dcc.cards.nomenclature import TEST_BIT
 from dcc.cards.opposition import LISTS_ALONE, Beside, listed_anyway, revocation, same_card
 from dcc.cards.path import PathResult, find_path, readable
 from dcc.cards.publickey import POST_QUANTUM
+from dcc.cards.signature import TRUSTED_HASHES
 from dcc.cards.trust import TrustStore
 from dcc.cards.usage import PURPOSES
 from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
 
-TRUSTED_HASHES = frozenset({"sha256", "sha384", "sha512", "shake256"})  # the last: Ed448 (RFC 8419 §2.3)
 RSA_BITS = 2048
 EC_BITS = 256  # ANSSI, RGS annexe B1: curves of at least 256 bits after 2020
 MOST_CACHED = 10_000  # paths

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from dcc.cards.certificate import BROKEN, CardCertificate, read_certificate
 from dcc.cards.crl import Revocation
 from dcc.cards.errors import Unparseable
-from dcc.cards.signature import signed_by, verify_octets
+from dcc.cards.signature import TRUSTED_HASHES, signed_by, verify_octets
 
 DEFAULT_AGE = timedelta(days=1)
 SKEW = timedelta(minutes=5)
@@ -130,6 +130,10 @@ def _signer(basic: Any, issuer: CardCertificate, at: datetime) -> CardCertificat
             continue
         if one.sha256 != issuer.sha256 and not _authorised(one, issuer, at):
             continue
+        if basic["signature_algorithm"].hash_algo not in TRUSTED_HASHES:
+            return (
+                None  # whoever asks has a word in what is signed: a collision of SHA-1 would say what it likes (R-ALGO)
+            )
         key: Any = load_der_public_key(asn1.Certificate.load(one.der).public_key.dump())
         try:
             verify_octets(
@@ -161,7 +165,8 @@ def _authorised(one: CardCertificate, issuer: CardCertificate, at: datetime) -> 
     extended = asn1.Certificate.load(one.der).extended_key_usage_value
     purposes = () if extended is None else tuple(purpose.dotted for purpose in extended)
     in_dates = one.not_before <= at <= one.not_after
-    issued = one.issuer_der == issuer.subject_der and bool(signed_by(one, issuer))
+    trusted = one.signature_hash in TRUSTED_HASHES
+    issued = trusted and one.issuer_der == issuer.subject_der and bool(signed_by(one, issuer))
     return OCSP_SIGNING in purposes and in_dates and issued
 
 

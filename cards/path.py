@@ -28,6 +28,8 @@ from dcc.cards.usage import Usage
 
 MOST_CANDIDATES = 30  # R-PATH
 MOST_AUTHORITIES = 6  # R-PATH: above the certificate, the root included
+HIGHEST_BESIDE = 64 << 10  # octets of the candidates in all: thirty authorities have less, and each octet costs time
+NO_PATH = "aucun chemin vers une racine de confiance"
 MOST_KEPT = 128  # authorities of our own that a thread keeps read
 # Revocation is judged by `crl` from indexed lists; weak algorithms have a verdict of their own.
 NO_REVOCATION = CertRevTrustPolicy(
@@ -69,7 +71,26 @@ def find_path(certificate: CardCertificate, trust: TrustStore, extra: Sequence[b
         return found
     # Only where our own authorities do not suffice: the certificates of a mail are not covered by its signature, and
     # a malformed one must not spoil a good path (RFC 5652 §5.1)
-    return _find(certificate, trust, beside, at)
+    anchored = _anchored(beside, trust)
+    if anchored:
+        return _find(certificate, trust, anchored, at)
+    named = bool(trust.anchors) and any(is_issuer(certificate, one) for one in beside)
+    return PathResult((), NO_PATH) if named else found
+
+
+def _anchored(beside: Sequence[CardCertificate], trust: TrustStore) -> list[CardCertificate]:
+    """Those of a mail's authorities whose signatures lead down from what is trusted; no others can be in a path.
+
+    Among the rest no path is ever looked for: a dozen authorities that vouch for each other have millions (R-PATH, I8).
+    """
+    above: Sequence[CardCertificate] = (*trust.anchors, *trust.intermediates)
+    rest, found = list(beside), list[CardCertificate]()
+    for _ in range(MOST_AUTHORITIES):
+        below = [one for one in rest if any(is_issuer(one, up) and signed_by(one, up) for up in above)]
+        found += below
+        rest = [one for one in rest if one not in below]
+        above = below
+    return found
 
 
 def _find(
@@ -90,7 +111,7 @@ def _find(
         moment = min(max(at, certificate.not_before), certificate.not_after - timedelta(seconds=1))
         path = _validate(certificate, trust, beside, moment)
     except PathBuildingError:
-        return PathResult((), "aucun chemin vers une racine de confiance")
+        return PathResult((), NO_PATH)
     except (PathValidationError, ValidationError) as error:
         return PathResult((), f"chemin refusé : {type(error).__name__}")
     except BROKEN as error:
@@ -123,7 +144,11 @@ def _validate(
 def readable(extra: Sequence[bytes]) -> list[CardCertificate]:
     """The certificates beside the one judged that may help: read, bounded, never anchors."""
     found = []
-    for der in extra[:MOST_CANDIDATES]:
+    room = HIGHEST_BESIDE
+    for der in dict.fromkeys(extra[:MOST_CANDIDATES]):
+        if len(der) > room:
+            continue
+        room -= len(der)
         try:
             found.append(read_certificate(der))
         except Unparseable:

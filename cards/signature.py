@@ -23,6 +23,10 @@ HASHES: dict[str, type[hashes.HashAlgorithm]] = {
 }  # fmt: skip
 
 
+# What may vouch for something (R-ALGO); the last: Ed448 (RFC 8419 §2.3)
+TRUSTED_HASHES = frozenset({"sha256", "sha384", "sha512", "shake256"})
+
+
 def is_issuer(certificate: CardCertificate, authority: CardCertificate) -> bool:
     """Whether the certificate names this authority: by its DN, and by its key identifier where both tell one."""
     named, own = certificate.authority_key_identifier, authority.key_identifier

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import unicodedata
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import Enum
 
 from asn1crypto import x509 as asn1
 
-from dcc.cards.certificate import CardCertificate
+from dcc.cards.certificate import BROKEN, CardCertificate
 from dcc.cards.crl import CrlStore
 from dcc.cards.judge import judge
 from dcc.cards.trust import TrustStore
 from dcc.cards.verdict import Evidence, Judgement, Verdict, headline
+from dcc.smime.address import lowered
 
 SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9"  # RFC 9598 §3
 AGREEMENTS = frozenset({"ec", "x25519"})  # RFC 8550 §4.4.2, RFC 8410 §5
@@ -29,16 +32,30 @@ class Binding(Enum):
 
 
 def binding(certificate: CardCertificate, address: str, domains: Collection[str] = ()) -> Binding:
-    """Compare without case; the subject's emailAddress counts only when there is no subjectAltName (RFC 8550 §3).
+    """Compare without the case of ASCII, domains as A-labels (RFC 9598 §5).
+
+    The subject's emailAddress counts only when there is no subjectAltName (RFC 8550 §3).
 
     `domains`: those that the certificate's anchors may vouch for as a whole; a certificate of an organisation names
     one of them as a dNSName, and no address.
     """
-    names = {one.lower() for one in (*certificate.addresses, *_international(certificate.der))}
+    names = {_compared(one) for one in (*certificate.addresses, *_international(certificate.der))}
     if not names:
-        domain = address.rpartition("@")[2].lower()
+        domain = _compared(address).rpartition("@")[2]
         return Binding.DOMAIN if domain in domains and domain in _hosts(certificate.der) else Binding.NONE
-    return Binding.NAMED if address.lower() in names else Binding.OTHER
+    return Binding.NAMED if _compared(address) in names else Binding.OTHER
+
+
+def _compared(address: str) -> str:
+    local, at, domain = lowered(address).rpartition("@")
+    return f"{local}{at}{'.'.join(map(_a_label, domain.split('.')))}"
+
+
+def _a_label(label: str) -> str:
+    """The A-label of a U-label (RFC 5891 §4.4), without any mapping: what is no U-label stays itself, and equals nothing."""
+    if label.isascii() or unicodedata.normalize("NFC", label.lower()) != label:
+        return label
+    return "xn--" + label.encode("punycode").decode("ascii")
 
 
 def _international(der: bytes) -> list[str]:
@@ -47,16 +64,18 @@ def _international(der: bytes) -> list[str]:
     found = []
     for name in value or ():
         if name.name == "other_name" and name.chosen["type_id"].dotted == SMTP_UTF8_MAILBOX:
-            inner = name.chosen["value"]
-            parsed = inner.parse() if hasattr(inner, "parse") else inner
-            found.append(str(parsed.native))
+            with contextlib.suppress(*BROKEN):  # a name that cannot be read names nobody
+                inner = name.chosen["value"]
+                parsed = inner.parse() if hasattr(inner, "parse") else inner
+                found.append(str(parsed.native))
     return found
 
 
 def _hosts(der: bytes) -> set[str]:
     """The dNSNames, in lower case; a wildcard names no domain."""
     value = asn1.Certificate.load(der).subject_alt_name_value
-    return {str(name.native).lower() for name in value or () if name.name == "dns_name"}
+    raw = (bytes(name.chosen.contents) for name in value or () if name.name == "dns_name")
+    return {lowered(one.decode("ascii", "replace")) for one in raw}
 
 
 def judge_address(

@@ -17,7 +17,7 @@ from dcc.cards.verdict import Evidence, Judgement, Verdict
 from dcc.gateway.addressprofile import Binding, binding, judge_address
 from dcc.gateway.opening_rules import rule_of
 from dcc.gateway.signingtime import SPREAD, at_signing_too
-from dcc.router.protected import from_address, protected_headers
+from dcc.router.protected import differing, from_address, protected_headers
 from dcc.router.reasons import Reason
 from dcc.router.sender import CARD_REASONS
 from dcc.smime.address import sender_oddities
@@ -103,7 +103,7 @@ def report(source: BinaryIO, question: Question, *, detached_content: BinaryIO |
     judgements = [_judge(one, opened, question) for one in opened.signers if one.certificate is not None]
     trusted = _trusted(judgements, question)
     worst = min(judgements, key=lambda one: list(Verdict).index(one.verdict), default=None)
-    problem, address = _sender(opened, worst, question, findings)
+    problem, address = _sender(opened, judgements, question, findings)
     if not question.revocation:
         findings.append("REVOCATION_SKIPPED")
     signing_time = next((one.signing_time for one in opened.signers), None)
@@ -148,7 +148,7 @@ def _trusted(judgements: Sequence[Judgement], question: Question) -> bool | None
 
 
 def _sender(
-    opened: Opened, found: Judgement | None, question: Question, findings: list[str]
+    opened: Opened, judgements: Sequence[Judgement], question: Question, findings: list[str]
 ) -> tuple[str | None, str | None]:
     """(code when From makes the mail unacceptable, the From address). Cards carry no address: only ambiguity counts."""
     if opened.content is None:
@@ -160,18 +160,26 @@ def _sender(
         missing = rule == "R-FROM" and not _has_from(opened, question.limits)
         return (None if missing and question.profile == "card" else address.code), None
     inner = _protected(opened, question.limits)
-    if inner is None:
+    if inner is None or not inner.count("From"):
         findings.append("R-INTENDED")  # the outer fields are claims of the transport
+    if inner is not None and differing(inner, opened.outer, encrypted=opened.encrypted):
+        findings.append("R-OUTER")
     shown = inner if inner is not None and inner.count("From") else opened.outer
     if sender_oddities(shown, question.limits):
         findings.append("R-FROM-SHOWN")
-    if question.profile == "address" and found is not None and found.certificate is not None:
-        bound = binding(found.certificate, address, question.domains)
-        outside = question.domains and address.rpartition("@")[2].lower() not in question.domains
-        if outside or bound not in {Binding.NAMED, Binding.DOMAIN}:
-            findings.append("R-FROM")
-            return NOT_THE_ADDRESS, address
+    if question.profile == "address" and not _answered_for(address, judgements, question):
+        findings.append("R-FROM")
+        return NOT_THE_ADDRESS, address
     return None, address
+
+
+def _answered_for(address: str, judgements: Sequence[Judgement], question: Question) -> bool:
+    """Whether exactly one signer, or every one, answers for the address, in whatever order they stand (R-SIGNERS)."""
+    if question.domains and address.rpartition("@")[2] not in question.domains:
+        return False
+    read = [one.certificate for one in judgements if one.certificate is not None]
+    named = [binding(one, address, question.domains) in {Binding.NAMED, Binding.DOMAIN} for one in read]
+    return not named or sum(named) in {1, len(named)}
 
 
 def _has_from(opened: Opened, limits: Limits) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from dcc.gateway.opening_rules import FINDINGS, rule_of
 from dcc.gateway.opening_text import KINDS, sentence
 from dcc.templates.render import verification_page
 
+# Controls, and what turns a text round: names of certificates may hold them (R-NAME)
+UNSEEN = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff]")
 OUTCOMES = {
     AUTHENTIC: ("Authentique", "yes"), INDETERMINATE: ("On ne peut pas le dire", "unknown"),
 }  # fmt: skip
@@ -50,7 +53,7 @@ DETAILS = {
 
 def page(found: Report) -> str:
     """The page, whole. What comes from the message or a certificate is escaped by the template."""
-    return verification_page(_context(found))
+    return UNSEEN.sub("\N{REPLACEMENT CHARACTER}", verification_page(_context(found)))
 
 
 def _context(found: Report) -> dict[str, Any]:

@@ -67,6 +67,7 @@ FINDINGS: Mapping[str, str] = {
     "R-HEADERS": "un en-tête qui ne peut figurer qu'une fois est double (RFC 5322 §3.6)",
     "R-ECONTENT": "la signature détachée contient aussi un contenu, ou les parties ne sont pas deux (RFC 1847 §2.1)",
     "R-INTENDED": "en-têtes extérieurs seulement : ils ne sont pas couverts par la signature",
+    "R-OUTER": "un en-tête extérieur n'est pas celui que l'auteur a signé ; celui sous la signature compte (RFC 9788)",
     "R-REPLAY": "date de signature à plus de 7 jours de la vérification",
     "R-DATE": "la date de l'en-tête et la date de signature diffèrent de plus d'une heure",
     "R-USAGE": "chiffré pour un certificat qui n'est pas un certificat de chiffrement",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dcc.gateway.commands.common import iso
+from dcc.gateway.commands.common import iso, plain
 from dcc.gateway.opening import AUTHENTIC, INDETERMINATE, Report
 from dcc.gateway.opening_rules import FINDINGS, rule_of
 from dcc.router.reasons import UnknownReasonError, reason
@@ -52,7 +52,7 @@ def text(found: Report) -> str:
     lines.extend(f"Remarque      {code} : {FINDINGS.get(code, code)}" for code in found.findings)
     if opened.covered is not None:
         lines.append(f"Contenu       {opened.covered.size} octets, SHA-256 {opened.covered.sha256}")
-    return "\n".join(lines)
+    return "\n".join(map(plain, lines))
 
 
 def _questions(found: Report) -> str:

@@ -29,7 +29,7 @@ from dcc.router.read import read_request
 from dcc.router.reasons import Reason, reason
 from dcc.router.request import NotUnderstood, Report, Sender
 from dcc.router.sender import Unidentified
-from dcc.smime.address import single_from
+from dcc.smime.address import lowered, single_from
 from dcc.smime.errors import SmimeError
 from dcc.smime.verdict import Content, Opened, Problem
 
@@ -189,7 +189,7 @@ def _mailbox_of(services: Services, progress: Progress) -> Account | None:
     if opened is None or progress.message.mail_from == "" or reports.is_automatic(opened.outer):
         return None
     try:
-        address = single_from(opened.outer, services.limits).lower()
+        address = lowered(single_from(opened.outer, services.limits))
     except SmimeError:
         return None
     with services.database.read() as conn:

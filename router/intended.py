@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dcc.smime.address import addresses
+from dcc.smime.address import addresses, lowered
 from dcc.smime.errors import SmimeError
 from dcc.smime.headers import Headers
 from dcc.smime.limits import Limits
@@ -25,9 +25,9 @@ def flags(
     named = None if protected is None else _named(protected, limits)
     if named is None:
         found.append(UNPROTECTED)
-    elif not named & {one.lower() for one in recipients}:
+    elif not named & {lowered(one) for one in recipients}:
         found.append(FORWARDED)
-    if mail_from and mail_from.lower() != from_address:
+    if mail_from and lowered(mail_from) != from_address:
         found.append(OTHER_SENDER)
     return tuple(found)
 
@@ -36,6 +36,6 @@ def _named(headers: Headers, limits: Limits) -> set[str] | None:
     """The signed To and Cc, in lower case; None when there are neither, or they cannot be read."""
     values = [value for name in ("To", "Cc") for value in headers.raw_all(name)]
     try:
-        return {one.lower() for one in addresses(values, limits)} if values else None
+        return {lowered(one) for one in addresses(values, limits)} if values else None
     except SmimeError:
         return None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dcc.router.reasons import Reason, reason
 from dcc.smime import mime
-from dcc.smime.address import single_from
+from dcc.smime.address import lowered, single_from
 from dcc.smime.errors import Ambiguous, LimitPassed, Malformed
 from dcc.smime.fields import check_single
 from dcc.smime.headers import Headers, read_headers
 from dcc.smime.limits import Limits
 from dcc.smime.verdict import Content
+
+COMPARED = ("To", "Cc", "Subject", "Date", "Message-ID", "Reply-To")  # a differing From is refused
+NEUTRAL = frozenset({"[...]", "..."})  # what stands outside for a confidential Subject (RFC 9788 §3.2.2)
 
 
 def are_protected(headers: Headers) -> bool:
@@ -24,12 +27,39 @@ def protected_headers(content: Content, limits: Limits) -> Headers | None:
     """
     file = content.open()
     headers, body = read_headers(file, limits, content.size)
-    if mime.content_type(headers)[0] == "message/rfc822":
+    if is_wrapped(headers):
         file.seek(body)
         wrapped = read_headers(file, limits, content.size)[0]
         check_single(wrapped)  # those of the root were checked when it was opened
         return wrapped
     return headers if are_protected(headers) else None
+
+
+def is_wrapped(headers: Headers) -> bool:
+    """Whether a payload's root is a whole mail wrapped for its header fields (RFC 8551 §3.1), and not one that the author
+    forwards, whose own fields stand beside it (RFC 9788 §2.1.1)."""
+    kind, parameters = mime.content_type(headers)
+    return kind == "message/rfc822" and "hp" not in parameters
+
+
+def differing(inner: Headers, outer: Headers, *, encrypted: bool) -> tuple[str, ...]:
+    """The fields that stand outside otherwise than the author left them there: as HP-Outer says, or else as inside."""
+    left = [one.partition(":") for one in inner.get_all("HP-Outer")]
+    outside = {name.strip().lower(): value.strip() for name, _, value in left}
+    found = []
+    for name in COMPARED:
+        stands = outer.get(name)
+        meant = outside.get(name.lower()) if left else inner.get(name)
+        said = left or (meant is not None and stands is not None)
+        hidden = encrypted and not left and name == "Subject" and stands in NEUTRAL
+        if said and not hidden and _words(stands) != _words(meant):
+            found.append(name)
+    return tuple(found)
+
+
+def _words(value: str | None) -> str | None:
+    """A value whatever its folds."""
+    return None if value is None else " ".join(value.split())
 
 
 def from_address(content: Content, outer: Headers, limits: Limits) -> str | Reason:
@@ -39,8 +69,8 @@ def from_address(content: Content, outer: Headers, limits: Limits) -> str | Reas
     """
     try:
         inner = protected_headers(content, limits)
-        inside = None if inner is None or inner.get("From") is None else single_from(inner, limits).lower()
-        outside = None if outer.get("From") is None else single_from(outer, limits).lower()
+        inside = None if inner is None or inner.get("From") is None else lowered(single_from(inner, limits))
+        outside = None if outer.get("From") is None else lowered(single_from(outer, limits))
     except Ambiguous as ambiguous:
         return reason("D2R-MAL02", detail=ambiguous.rule)
     except LimitPassed as passed:

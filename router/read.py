@@ -26,7 +26,7 @@ from dcc.router.content import is_unsafe, kind_of
 from dcc.router.hl7_read import open_hl7, read_hl7
 from dcc.router.petition import Petition, read_petition
 from dcc.router.plain import read_plain
-from dcc.router.protected import are_protected
+from dcc.router.protected import are_protected, is_wrapped
 from dcc.router.reasons import reason
 from dcc.router.reports import message_ids, read_report
 from dcc.router.request import Attachment, Deposit, Envelope, NotUnderstood, Receipt, Request
@@ -129,7 +129,7 @@ def _protected(root: mime.Entity, outer: Headers) -> tuple[mime.Entity, Headers,
     Two ways of protecting headers are read: the whole mail as message/rfc822 (RFC 8551 §3.1), and
     header fields on the payload's root (RFC 9788). Without either, the outer ones, unauthenticated.
     """
-    if root.media_type == "message/rfc822" and root.children:
+    if is_wrapped(root.headers) and root.children:
         inner = root.children[0]
         return inner, inner.headers, ()
     if are_protected(root.headers):

@@ -90,7 +90,9 @@ def identify_partner(
         return Unidentified(card_reason(verdict), known)
     if not bound:
         return Unidentified(reason("D2R-ACC02"), known)
-    accounts = tuple(one for one in here if one.card_certificate is None and one.state is AccountState.VALIDATED)
+    # The very address: the search by mailbox takes other signs for the ASCII letters that they become in lower case
+    mine = [one for one in here if one.mailbox == from_address]
+    accounts = tuple(one for one in mine if one.card_certificate is None and one.state is AccountState.VALIDATED)
     if not accounts:
         return Unidentified(reason("D2R-ACC01"), known)
     return Sender(accounts, certificate_sha256, accounts[0].structure)

@@ -15,7 +15,9 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|\s+|[()<>,;:]|[^\s"()<>,;:]+|"', re.DOTA
 _ADDRESS = re.compile(
     r'^(?:[^\s"()<>,;:\\@\[\]]+|"(?:[^"\\\r\n]|\\[^\r\n])*")@(?:[^\s"()<>,;:\\@\[\]]+|\[[^\s\[\]\\@]+\])$'
 )
-_LOOKS_LIKE_ADDRESS = re.compile(r"[^\s<>@\"',;:]+@[^\s<>@\"',;:]+\.[^\s<>@\"',;:]+")
+# It begins where a run of its signs does: each run is looked at once
+_LOOKS_LIKE_ADDRESS = re.compile(r'(?<![^\s<>()@",;:])[^\s<>()@",;:]++@[^\s<>()@",;:.]++(?:\.[^\s<>()@",;:.]*+)+')
+_UPPER = {ord(one): one.lower() for one in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,12 @@ def addresses(values: list[bytes], limits: Limits) -> list[str]:
 def normal(address: str) -> str:
     """Domain in lower-case ASCII; the local part as it is."""
     local, at, domain = address.strip().rpartition("@")
-    return f"{local}{at}{domain.lower()}"
+    return f"{local}{at}{lowered(domain)}"
+
+
+def lowered(text: str) -> str:
+    """A to Z in lower case and nothing else: other signs have ASCII letters as theirs (U+212A has k), and are not them."""
+    return text.translate(_UPPER)
 
 
 def single_from(headers: Headers, limits: Limits | None = None) -> str:
@@ -139,11 +146,21 @@ def single_from(headers: Headers, limits: Limits | None = None) -> str:
     return _single(headers, limits).address
 
 
+def _is_group(text: str) -> bool:
+    """Whether a colon stands outside comments, quoted strings and angle brackets."""
+    inside = False
+    for piece in _without_comments(text):
+        if piece == ":" and not inside:
+            return True
+        inside = piece == "<" or (inside and piece != ">")
+    return False
+
+
 def _single(headers: Headers, limits: Limits | None) -> Mailbox:
     values = headers.raw_all("From")
     if len(values) != 1:
         raise Ambiguous("R-FROM")
-    if b":" in values[0].split(b"<", 1)[0].split(b'"', 1)[0]:
+    if _is_group(unfold(values[0])):
         raise Ambiguous("R-FROM")  # a group is not a sender (RFC 6854 is not followed)
     found = mailboxes(values[0], limits)
     if len(found) != 1:
@@ -163,5 +180,6 @@ def sender_oddities(headers: Headers, limits: Limits | None = None) -> bool:
         ]
     except (Ambiguous, LimitPassed):
         return True
-    shown = {normal(found).lower() for found in _LOOKS_LIKE_ADDRESS.findall(one.name)}
-    return bool((shown | {other.lower() for other in others}) - {one.address.lower()})
+    # The whole field, comments too: many show them as a name (RFC 5322 §3.2.2)
+    shown = {lowered(found.strip("'")) for found in _LOOKS_LIKE_ADDRESS.findall(decoded(headers.raw_all("From")[0]))}
+    return bool((shown | {lowered(other) for other in others}) - {lowered(one.address)})

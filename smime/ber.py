@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from dcc.smime.limits import Limits
 
 SEQUENCE, SET, INTEGER, OCTET_STRING, OBJECT_IDENTIFIER = 0x30, 0x31, 0x02, 0x04, 0x06
 CONSTRUCTED = 0x20
+DEEPEST = 8  # segments of segments: nobody writes them
 MOST_ELEMENTS = 10_000  # a million empty elements in 2 MB take seconds to slice (I8)
 
 
@@ -22,13 +24,15 @@ class Slice(NamedTuple):
     end: int
 
 
-def slices(data: bytes, start: int = 0, end: int | None = None) -> list[Slice]:
+def slices(
+    data: bytes, start: int = 0, end: int | None = None, most: int = MOST_ELEMENTS, limit: str = "small_structure"
+) -> list[Slice]:
     """The TLVs that follow each other in `data[start:end]`; definite lengths only. Raises Malformed, LimitPassed."""
     end = len(data) if end is None else end
     found: list[Slice] = []
     while start < end:
-        if len(found) >= MOST_ELEMENTS:
-            raise LimitPassed("small_structure")
+        if len(found) >= most:
+            raise LimitPassed(limit)
         one = first_slice(data, start, end)
         found.append(one)
         start = one.end
@@ -55,11 +59,11 @@ def first_slice(data: bytes, start: int, end: int) -> Slice:
     return Slice(tag, start, value, value + length)
 
 
-def children(data: bytes, of: Slice) -> list[Slice]:
-    """The TLVs inside a constructed one."""
+def children(data: bytes, of: Slice, most: int = MOST_ELEMENTS, limit: str = "small_structure") -> list[Slice]:
+    """The TLVs inside a constructed one, `most` of them at most; `limit` is the name of that."""
     if not of.tag & CONSTRUCTED:
         raise Malformed("not constructed")
-    return slices(data, of.value, of.end)
+    return slices(data, of.value, of.end, most, limit)
 
 
 def whole(data: bytes, tag: int) -> Slice:
@@ -78,6 +82,62 @@ def integer(data: bytes, of: Slice) -> int:
     if len(raw) > 1 and raw[0] in (0x00, 0xFF) and (raw[0] ^ raw[1]) < 0x80:
         raise Malformed("integer not minimal")
     return int.from_bytes(raw, "big", signed=True)
+
+
+def settled(data: bytes, room: int, used: list[int]) -> bytes:
+    """TLVs, those of indefinite length inside them made definite; the others octet by octet as they are: they may be signed.
+
+    `room`: levels that may come, `used[1]`: elements counted so far. Raises Malformed, LimitPassed.
+    """
+    pieces, at = [], 0
+    while at < len(data):
+        changed, end = _settled(data, at, len(data), room, used)
+        pieces.append(memoryview(data)[at:end] if changed is None else changed)
+        at = end
+    return b"".join(pieces)
+
+
+def _settled(data: bytes, at: int, stop: int, room: int, used: list[int]) -> tuple[bytes | None, int]:
+    """(the TLV at `at` written anew, or None when it is as it must be; its end)."""
+    used[1] += 1
+    if used[1] > MOST_ELEMENTS or room < 0:
+        raise LimitPassed("asn1_depth" if room < 0 else "small_structure")
+    indefinite = data[at + 1 : at + 2] == b"\x80"
+    tag = data[at]
+    if indefinite and not (tag & CONSTRUCTED and tag & 0x1F != 0x1F):
+        raise Malformed("indefinite length of a primitive value")
+    one = Slice(tag, at, at + 2, stop) if indefinite else first_slice(data, at, stop)
+    if not tag & CONSTRUCTED or (not indefinite and data.find(b"\0\0", one.value, one.end) < 0):
+        return None, one.end
+    pieces: list[bytes | memoryview] = []
+    changed, at = indefinite, one.value
+    while at < one.end and not (indefinite and data.startswith(b"\0\0", at)):
+        inner, end = _settled(data, at, one.end, room - 1, used)
+        pieces.append(memoryview(data)[at:end] if inner is None else inner)
+        changed, at = changed or inner is not None, end
+    if indefinite and at >= one.end:
+        raise Malformed("truncated TLV")
+    return joined(tag, pieces) if changed else None, at + 2 if indefinite else at
+
+
+def joined(tag: int, pieces: Sequence[bytes | memoryview]) -> bytes:
+    """A constructed value from what is inside it; a string of octets in one piece."""
+    content = b"".join(pieces)
+    made = header(tag, len(content)) + content
+    if tag != OCTET_STRING | CONSTRUCTED:
+        return made
+    content = octets(made, first_slice(made, 0, len(made)))
+    return header(OCTET_STRING, len(content)) + content
+
+
+def octets(data: bytes, of: Slice, depth: int = 0) -> bytes:
+    """What an OCTET STRING holds, primitive or in segments (X.690 §8.7.3); its tag, perhaps implicit, is the caller's."""
+    if not of.tag & CONSTRUCTED:
+        return data[of.value : of.end]
+    segments = children(data, of)
+    if depth > DEEPEST or any(one.tag & ~CONSTRUCTED != OCTET_STRING for one in segments):
+        raise Malformed("not an octet string")
+    return b"".join(octets(data, one, depth + 1) for one in segments)
 
 
 def only(data: bytes, of: Slice) -> Slice:

@@ -86,7 +86,9 @@ class BerStream:
         """Whether the current constructed value has no more elements (consumes end-of-contents octets)."""
         end = self._ends[-1]
         if end is not None:
-            return self.position >= end
+            if self.position > end:
+                raise Malformed("length exceeds what remains")  # of an indefinite value inside a definite one
+            return self.position == end
         self._have(2)
         return self._data[self._at] == 0 and self._data[self._at + 1] == 0
 
@@ -167,6 +169,8 @@ class BerStream:
             if used[0] > self._limits.small_structure:
                 raise LimitPassed("small_structure")
             content = self.exactly(found.length)
+            if found.tag & ber.CONSTRUCTED and b"\0\0" in content:
+                content = ber.settled(content, self._limits.asn1_depth - depth, used)
             return ber.header(found.tag, len(content)) + content
         parts = []
         while True:
@@ -174,11 +178,7 @@ class BerStream:
             if inner.end_of_contents:
                 break
             parts.append(self._definite(inner, depth + 1, used))
-        if found.tag == ber.OCTET_STRING | ber.CONSTRUCTED:
-            content = b"".join(part[ber.first_slice(part, 0, len(part)).value :] for part in parts)
-            return ber.header(ber.OCTET_STRING, len(content)) + content
-        content = b"".join(parts)
-        return ber.header(found.tag, len(content)) + content
+        return ber.joined(found.tag, parts)
 
     def octets(self, found: Header, primitive: int) -> Iterator[memoryview]:
         """The octets of an OCTET STRING whose header was read, primitive or in segments (X.690 §8.7).

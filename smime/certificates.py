@@ -7,7 +7,9 @@ from functools import lru_cache
 
 from dcc.smime import ber
 from dcc.smime.errors import Malformed
+from dcc.smime.limits import Limits
 
+MOST_EXTENSIONS = Limits().extensions
 SUBJECT_KEY_IDENTIFIER = bytes.fromhex("0603551d0e")
 
 
@@ -19,12 +21,13 @@ class CertificateParts:
     issuer: bytes
     serial: int
     subject: bytes
+    public_key: bytes  # SubjectPublicKeyInfo, DER
     key_identifier: bytes | None
 
 
 @lru_cache(maxsize=256)  # the gateway's own and its readers' certificates come again in every mail
-def parts(der: bytes) -> CertificateParts:
-    """Slice one DER certificate. Raises Malformed."""
+def parts(der: bytes, extensions: int = MOST_EXTENSIONS) -> CertificateParts:
+    """Slice one DER certificate of so many extensions at most. Raises Malformed, LimitPassed."""
     fields = ber.children(der, ber.whole(der, ber.SEQUENCE))
     if len(fields) != 3:
         raise Malformed("not a certificate")
@@ -37,16 +40,16 @@ def parts(der: bytes) -> CertificateParts:
     identifier = None
     for one in tbs[6:]:
         if one.tag == 0xA3:
-            identifier = _key_identifier(der, one)
-    return CertificateParts(der, der[tbs[2].start : tbs[2].end], serial, der[tbs[4].start : tbs[4].end], identifier)
+            identifier = _key_identifier(der, one, extensions)
+    raw = [der[one.start : one.end] for one in tbs[2:6]]
+    return CertificateParts(der, raw[0], serial, raw[2], raw[3], identifier)
 
 
-def _key_identifier(der: bytes, extensions: ber.Slice) -> bytes | None:
-    for wrapper in ber.children(der, extensions):
-        for extension in ber.children(der, wrapper):
-            members = ber.children(der, extension)
-            if members and der[members[0].start : members[0].end] == SUBJECT_KEY_IDENTIFIER:
-                value = members[-1]
-                inner = ber.first_slice(der, value.value, value.end)
-                return der[inner.value : inner.end]
+def _key_identifier(der: bytes, extensions: ber.Slice, most: int) -> bytes | None:
+    for extension in ber.children(der, ber.only(der, extensions), most, "extensions"):
+        members = ber.children(der, extension, 3)
+        if members and der[members[0].start : members[0].end] == SUBJECT_KEY_IDENTIFIER:
+            value = members[-1]
+            inner = ber.first_slice(der, value.value, value.end)
+            return der[inner.value : inner.end]
     return None

@@ -138,7 +138,7 @@ def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
                 raise Malformed("authenticated encryption without a nonce")
             length = ber.integer(data, fields[1]) if len(fields) > 1 else 12
             parameter = fields[0]
-        vector = data[parameter.value : parameter.end]
+        vector = ber.octets(data, parameter)
         if length != aead.TAG or len(vector) not in aead.NONCES[cipher.mode]:
             raise Unsupported(f"{cipher.mode} with a short tag or an odd nonce (R-GCM)")
         return _Algorithm(cipher, vector)
@@ -147,7 +147,7 @@ def _algorithm(data: bytes, limits: Limits) -> _Algorithm:
         if len(fields) != 2 or data[fields[0].start : fields[0].end] != RC2_128:
             raise Unsupported("rc2 with a short key")
         parameter = fields[1]
-    vector = data[parameter.value : parameter.end]
+    vector = ber.octets(data, parameter)
     if len(vector) != cipher.block:
         raise Malformed("initialisation vector")
     return _Algorithm(cipher, vector)
@@ -208,8 +208,11 @@ def _authenticated(
         raw = stream.value()
         attributes = bytes([ber.SET]) + raw[1:]  # RFC 5083 §2.2: a SET OF for the computation
     tag = stream.value()
-    tag_slice = ber.whole(tag, ber.OCTET_STRING)
-    if tag_slice.end - tag_slice.value != aead.TAG:
+    mac = ber.first_slice(tag, 0, len(tag))
+    if mac.tag & ~ber.CONSTRUCTED != ber.OCTET_STRING:
+        raise NotOpened
+    code = ber.octets(tag, mac)
+    if len(code) != aead.TAG:
         raise NotOpened
     if stream.peek_tag() == 0xA2:
         stream.skip(stream.next())  # unauthenticated attributes never influence anything (R-ATTRS)
@@ -224,7 +227,7 @@ def _authenticated(
     for piece in _octets(again):
         for at in range(0, len(piece), STEP):
             file.write(buffer[: context.update_into(piece[at : at + STEP], buffer)])
-    context.finalize_with_tag(tag[tag_slice.value :])
+    context.finalize_with_tag(code)
 
 
 def _epilogue(stream: BerStream) -> None:

@@ -53,6 +53,7 @@ class State:
     workdir: Path | None
     allow_legacy: bool
     post_quantum: bool = False
+    is_mail: bool = False  # a CMS structure was met in a mail; one that stands alone may hold anything
     outer: Headers = field(default_factory=Headers)
     layers: list[Layer] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
@@ -62,6 +63,7 @@ class State:
     signers: tuple[SignatureCheck, ...] = ()
     certificates: tuple[bytes, ...] = ()
     outer_signatures_good: bool = True
+    foreign: str | None = None  # what the signed content is, where it is no data (R-CT)
     checked: int = 0  # signatures, in all layers
     last: str = ""  # what the innermost layer was
     content: Content | None = None
@@ -99,8 +101,9 @@ def walk(state: State, payload: Payload | None, *, first: bool = True) -> None:
 
 def _one_layer(state: State, headers: Headers, payload: Payload, body: int, end: int) -> Payload | None:
     media_type, parameters = mime.content_type(headers)
-    encoding = (headers.unfolded("Content-Transfer-Encoding") or "7bit").lower()
+    encoding = mime.transfer_encoding(headers)
     if _is_cms(headers, media_type, parameters):
+        state.is_mail = True
         file = payload.file
         pieces = lambda: transfer.decode(file, body, end, encoding)  # noqa: E731
         return cms_layer(state, pieces, size=end - body, smime_type=parameters.get("smime-type"))
@@ -108,6 +111,7 @@ def _one_layer(state: State, headers: Headers, payload: Payload, body: int, end:
         protocol = parameters.get("protocol", "").lower()
         if protocol and protocol not in SIGNATURE_TYPES:
             return None  # R-CT: another protocol is not S/MIME
+        state.is_mail = True
         return _detached_layer(state, payload, (media_type, parameters), body)
     return None
 
@@ -214,7 +218,7 @@ def _signature_part(state: State, file: BinaryIO, start: int, end: int) -> bytes
     headers, body = read_headers(file, state.limits, end)
     if mime.content_type(headers)[0] not in SIGNATURE_TYPES:
         raise Ambiguous("R-ECONTENT")
-    encoding = headers.unfolded("Content-Transfer-Encoding") or "7bit"
+    encoding = mime.transfer_encoding(headers)
     return _small(transfer.decode(file, min(body, end), end, encoding), state.limits)
 
 
@@ -256,6 +260,9 @@ def signed_layer(
         return None
     length = work.size if size is None else size
     state.content = Content(work, start, length, found.sha256)
+    if found.content_type != DATA:
+        state.foreign = found.content_type
+        return None
     if weak and not (state.allow_legacy and found.good):
         return None  # judged, and not read any further without the archive switch (R-ALGO)
     return Payload(work.view(), start, length, work)

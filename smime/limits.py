@@ -30,4 +30,6 @@ class Limits:
     certificates: int = 100
     cms_layers: int = 3
     compressed_layers: int = 1
+    attributes: int = 100  # of one signer, signed or not; and values of one attribute
+    extensions: int = 100  # of one certificate
     signature_checks: int = 100

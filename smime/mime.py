@@ -65,6 +65,12 @@ def content_type(headers: Headers) -> tuple[str, Mapping[str, str]]:
     return (value.value if "/" in value.value else "text/plain"), value.parameters
 
 
+def transfer_encoding(headers: Headers) -> str:
+    """Content-Transfer-Encoding in lower case, without its comments; 7bit when absent (RFC 2045 §6.1)."""
+    found = headers.unfolded("Content-Transfer-Encoding")
+    return "7bit" if found is None else structured(found).value or "7bit"
+
+
 def _boundary(media_type: str, parameters: Mapping[str, str]) -> bytes | None:
     if media_type.startswith("multipart/") and parameters.get("boundary"):
         return parameters["boundary"].encode("utf-8", "replace")[:LONGEST_DELIMITER]
@@ -247,7 +253,7 @@ def _closed(entity: _Open) -> Entity:
         parameters=parameters,
         disposition=None if shown is None else shown.value,
         filename=None if name is None else clean_name(header_text(name.encode())),
-        encoding=(entity.headers.unfolded("Content-Transfer-Encoding") or "7bit").strip().lower(),
+        encoding=transfer_encoding(entity.headers),
         start=entity.start,
         body_start=min(entity.body_start, entity.end),
         end=entity.end,

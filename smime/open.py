@@ -172,6 +172,9 @@ def _conclude(state: State, problem: Problem | None, detail: str | None, *, keep
         elif state.weakness:
             problem, detail = Problem.WEAK, ", ".join(dict.fromkeys(state.weakness))
     intact = good and problem in (None, Problem.WEAK)
+    if problem is None and state.foreign is not None and state.is_mail:
+        # Signed as something else, a time stamp or a receipt: whole, and no mail (RFC 8551 §2.4, R-CT)
+        problem, detail = Problem.MALFORMED, f"signed content of type {state.foreign}"
     content = state.content if intact else None
     bare_envelope = state.last == "enveloped" and problem is Problem.NOT_SIGNED
     return Opened(

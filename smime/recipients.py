@@ -82,6 +82,7 @@ def select(infos: bytes, keys: Sequence[OurKey], limits: Limits, *, post_quantum
     if len(found) > limits.recipient_infos:
         raise LimitPassed("recipient_infos")
     kinds = []
+    room = limits.recipient_infos
     for info in found:
         kind = KINDS.get(info.tag, "unknown")
         kinds.append(kind)
@@ -89,7 +90,7 @@ def select(infos: bytes, keys: Sequence[OurKey], limits: Limits, *, post_quantum
         if kind == "ktri":
             selected = _key_transport(infos, info, keys, limits)
         elif kind == "kari":
-            selected = _key_agreement(infos, info, keys, limits)
+            selected, room = _key_agreement(infos, info, keys, limits, room)
         elif kind == "ori" and post_quantum:
             selected = _encapsulation(infos, info, keys, limits)
         if selected is not None:
@@ -142,13 +143,13 @@ def _matching(data: bytes, identifier: ber.Slice, keys: Sequence[OurKey]) -> Our
 
 def _key_transport(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits: Limits) -> Selected | None:
     members = ber.children(data, info)
-    if len(members) != 4 or members[3].tag != ber.OCTET_STRING:
+    if len(members) != 4 or members[3].tag & ~ber.CONSTRUCTED != ber.OCTET_STRING:
         raise Malformed("KeyTransRecipientInfo")
     ours = _matching(data, members[1], keys)
     if ours is None:
         return None
     name, parameters = ber.algorithm(data, members[2], limits)
-    encrypted = data[members[3].value : members[3].end]
+    encrypted = ber.octets(data, members[3])
     key = ours.pair.key
     if not isinstance(key, rsa.RSAPrivateKey):
         return Selected(ours, "rsa", lambda: None)
@@ -185,7 +186,7 @@ def _oaep(data: bytes, parameters: Sequence[ber.Slice], limits: Limits) -> paddi
                 mask = _hash(ber.algorithm(data, fields[0], limits)[0])
             elif one.tag == 0xA2:
                 if fields:
-                    label = data[fields[0].value : fields[0].end]
+                    label = ber.octets(data, fields[0])
             else:
                 return None
     return padding.OAEP(padding.MGF1(mask), digest, label or None)
@@ -197,16 +198,22 @@ def _hash(name: str) -> hashes.HashAlgorithm:
     return algorithms.DIGESTS[name][1]()
 
 
-def _key_agreement(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits: Limits) -> Selected | None:
+def _key_agreement(
+    data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits: Limits, room: int
+) -> tuple[Selected | None, int]:
+    """The recipient of ours in a KeyAgreeRecipientInfo, and how many recipients more the message may have."""
     members = ber.children(data, info)
     if len(members) not in (4, 5) or members[1].tag != 0xA0:
         raise Malformed("KeyAgreeRecipientInfo")
     ukm = None
     if members[2].tag == 0xA1:
         inner = ber.only(data, members[2])
-        ukm = data[inner.value : inner.end]
-    algorithm, recipients = members[-2], members[-1]
-    for one in ber.children(data, recipients):
+        ukm = ber.octets(data, inner)
+    algorithm, encrypted_keys = members[-2], ber.children(data, members[-1])
+    room -= len(encrypted_keys)
+    if room < 0:
+        raise LimitPassed("recipient_infos")
+    for one in encrypted_keys:
         pair = ber.children(data, one)
         if len(pair) != 2:
             raise Malformed("RecipientEncryptedKey")
@@ -218,10 +225,11 @@ def _key_agreement(data: bytes, info: ber.Slice, keys: Sequence[OurKey], limits:
         wrap = data[fields[0].start : fields[0].end] if fields else b""
         legacy = der_oid(keywrap.TRIPLE_DES_WRAP) in wrap
         originator = _originator_point(data, members[1], ours.pair, limits)
-        wrapped = data[encrypted.value : encrypted.end]
+        wrapped = ber.octets(data, encrypted)
         label = (algorithms.KEY_AGREEMENTS.get(name) or algorithms.HKDF_AGREEMENTS.get(name) or (name,))[0]
-        return Selected(ours, label, partial(_agree, ours.pair, name, wrap, originator, ukm, wrapped, limits), legacy)
-    return None
+        agree = partial(_agree, ours.pair, name, wrap, originator, ukm, wrapped, limits)
+        return Selected(ours, label, agree, legacy), room
+    return None, room
 
 
 def _originator_point(data: bytes, originator: ber.Slice, pair: KeyPair, limits: Limits) -> bytes | None:

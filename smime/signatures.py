@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from dcc.smime import algorithms, ber
+from dcc.smime.certificates import parts
+from dcc.smime.errors import SmimeError
 from dcc.smime.limits import Limits
 
 UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
@@ -51,7 +53,7 @@ def verify(
     found = _public_key(certificate)
     if found is None:
         return Verified(valid=False, family=family, weakness=("unreadable key",))
-    key, weak = found
+    key, weak, own = found
     if named is not None and named not in algorithms.TRUSTED_DIGESTS:
         weak = (*weak, named)
     # digestAlgorithm agrees with signatureAlgorithm (R-ALGO); an unknown digest cannot be verified
@@ -59,6 +61,8 @@ def verify(
         return Verified(valid=False, family=family, weakness=weak)
     kind = algorithms.HASHES[digest_name]()
     try:
+        if own is not None and not _allows(own, family, algorithm, kind, limits):
+            return Verified(valid=False, family=family, weakness=weak)
         pss, trusted = _pss(algorithm, parameters, kind, limits) if family == "rsa-pss" else (padding.PKCS1v15(), True)
         done = _check(key, family, pss, signature, kind, attributes, digest)
     except (InvalidSignature, *UNREADABLE):
@@ -67,14 +71,40 @@ def verify(
 
 
 @lru_cache(maxsize=256)  # senders come back; an object of a public key is never changed
-def _public_key(certificate: bytes) -> tuple[object, tuple[str, ...]] | None:
-    """The certificate's key, and what makes it weak (R-ALGO); None when it cannot be read."""
+def _public_key(certificate: bytes) -> tuple[object, tuple[str, ...], bytes | None] | None:
+    """The certificate's key, what makes it weak (R-ALGO), and its algorithm (DER) when that is RSASSA-PSS, which the
+    loaded key does not tell; None when it cannot be read."""
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except UNREADABLE:
+        info = parts(certificate).public_key
+        identifier = ber.first_slice(info, ber.whole(info, ber.SEQUENCE).value, len(info))
+        algorithm = info[identifier.start : identifier.end]
+        own = (
+            algorithm
+            if ber.algorithm(algorithm, ber.whole(algorithm, ber.SEQUENCE), Limits())[0] == algorithms.RSA_PSS
+            else None
+        )
+    except (*UNREADABLE, SmimeError):
         return None
     weak = algorithms.weakness(key)
-    return key, () if weak is None else (weak,)
+    return key, () if weak is None else (weak,), own
+
+
+def _allows(own: bytes, family: str, algorithm: bytes, kind: hashes.HashAlgorithm, limits: Limits) -> bool:
+    """Whether a key that is for RSASSA-PSS only made this kind of signature: with the hash that it names, and a salt not
+    shorter (RFC 4055 §1.2, §3.3). Raises ValueError where the hash is another."""
+    if family != "rsa-pss":
+        return False
+    _, wanted = ber.algorithm(own, ber.whole(own, ber.SEQUENCE), limits)
+    if not wanted or wanted[0].tag != ber.SEQUENCE:
+        return True
+    _, used = ber.algorithm(algorithm, ber.whole(algorithm, ber.SEQUENCE), limits)
+    return _salt(_pss(algorithm, used, kind, limits)) >= _salt(_pss(own, wanted, kind, limits))
+
+
+def _salt(read: tuple[padding.PSS, bool]) -> int:
+    length = read[0]._salt_length
+    return length if isinstance(length, int) else 0
 
 
 def _check(

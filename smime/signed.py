@@ -14,7 +14,6 @@ from dcc.smime.limits import Limits
 from dcc.smime.verdict import Layer, SignatureCheck
 from dcc.smime.workfile import WorkFile
 
-ATTRIBUTES_SIZE = 16 << 10  # signed attributes are a few hundred octets
 HASHLIB = frozenset({"md5", "sha1", "sha224", "sha256", "sha384", "sha512"})
 
 
@@ -39,14 +38,15 @@ class SignedLayer:
 class Digests:
     """Several digests of one stream at once; SHA-256 is always among them."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], longest: int = Limits().small_structure) -> None:
+        self._longest = longest  # signed attributes are not longer, or no reader of ours took them for such
         self._hashes = {name: hashlib.new(name) for name in {*names, "sha256"} if name in HASHLIB}
-        self.head = b""  # the first octets, kept only when they may be a SET of attributes
+        self.head = b""  # the content, kept only while it may be a SET of attributes
 
     def update(self, data: bytes | memoryview) -> None:
         """Hash one piece."""
-        if len(self.head) < ATTRIBUTES_SIZE and (self.head[:1] or data[:1]) == b"\x31":
-            self.head += bytes(data[:ATTRIBUTES_SIZE])
+        if (self.head[:1] or data[:1]) == b"\x31" and len(self.head) <= self._longest:
+            self.head += bytes(data)
         for one in self._hashes.values():
             one.update(data)
 
@@ -101,7 +101,7 @@ def _walk(stream: BerStream, limits: Limits, make_file: Callable[[], WorkFile]) 
     stream.enter(0xA0)
     stream.enter(ber.SEQUENCE)
     stream.value()  # version
-    found.names = tuple(_digest_names(stream.value(), limits))
+    found.names = tuple(dict.fromkeys(_digest_names(stream.value(), limits)))
     stream.enter(ber.SEQUENCE)
     raw = stream.value()
     found.content_type = ber.oid(raw, ber.whole(raw, ber.OBJECT_IDENTIFIER), limits)
@@ -126,7 +126,7 @@ def _walk(stream: BerStream, limits: Limits, make_file: Callable[[], WorkFile]) 
 
 
 def _digest_names(data: bytes, limits: Limits) -> Iterator[str]:
-    for one in ber.children(data, ber.whole(data, ber.SET))[: len(algorithms.DIGESTS)]:
+    for one in ber.children(data, ber.whole(data, ber.SET), limits.attributes):
         name, _ = ber.algorithm(data, one, limits)
         if name in algorithms.DIGESTS:
             yield algorithms.DIGESTS[name][0]
@@ -151,7 +151,7 @@ def _certificates(data: bytes, limits: Limits) -> Iterator[CertificateParts]:
         raise LimitPassed("certificates")
     for one in found:
         if one.tag == ber.SEQUENCE:
-            yield parts(data[one.start : one.end])
+            yield parts(data[one.start : one.end], limits.extensions)
 
 
 def _judge(

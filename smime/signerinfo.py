@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dcc.smime import algorithms, ber, capabilities, signatures
+from dcc.smime import algorithms, ber, capabilities, signatures, signingcertificate
+from dcc.smime.attributes import Attributes
 from dcc.smime.certificates import CertificateParts
-from dcc.smime.errors import Malformed
+from dcc.smime.errors import LimitPassed, Malformed
 from dcc.smime.limits import Limits
+from dcc.smime.signatures import Verified
 from dcc.smime.verdict import SignatureCheck
 
 CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
 KEY_PREFERENCE = "1.2.840.113549.1.9.16.2.11"
+MOST_CANDIDATES = (
+    3  # certificates of one identifier that are tried: ten signers in three layers stay below 100 (R-PATH)
+)
 DATA = "1.2.840.113549.1.7.1"
 SIGNED_ONLY = frozenset(bytes.fromhex("06092a864886f70d0109" + last) for last in ("03", "04", "05"))
 
@@ -46,7 +51,7 @@ def read(raw: bytes, limits: Limits) -> SignerInfo:
     if rest[0].tag == 0xA0:
         attributes = b"\x31" + raw[rest[0].start + 1 : rest[0].end]  # RFC 5652 §5.4
         rest = rest[1:]
-    if len(rest) < 2 or rest[0].tag != ber.SEQUENCE or rest[1].tag != ber.OCTET_STRING:
+    if len(rest) < 2 or rest[0].tag != ber.SEQUENCE or rest[1].tag & ~ber.CONSTRUCTED != ber.OCTET_STRING:
         raise Malformed("SignerInfo")
     if [one.tag for one in rest[2:]] not in ([], [0xA1]):
         raise Malformed("SignerInfo with something behind it")  # R-ASN1: trailing bytes
@@ -55,34 +60,37 @@ def read(raw: bytes, limits: Limits) -> SignerInfo:
         digest,
         raw[rest[0].start : rest[0].end],
         attributes,
-        raw[rest[1].value : rest[1].end],
+        ber.octets(raw, rest[1]),
         raw,
-        _misplaced(raw, rest[2:]),
+        _misplaced(raw, rest[2:], limits),
     )
 
 
-def _misplaced(raw: bytes, rest: Sequence[ber.Slice]) -> bool:
+def _misplaced(raw: bytes, rest: Sequence[ber.Slice], limits: Limits) -> bool:
     """contentType, messageDigest and signingTime must not be unsigned attributes (RFC 5652 §11.1, §11.2, §11.3)."""
     for unsigned in rest:
-        for attribute in ber.children(raw, unsigned):
+        for attribute in ber.children(raw, unsigned, limits.attributes, "attributes"):
             name = ber.first_slice(raw, attribute.value, attribute.end)
             if raw[name.start : name.end] in SIGNED_ONLY:
                 return True
     return False
 
 
-def find_certificate(info: SignerInfo, certificates: Sequence[CertificateParts]) -> CertificateParts | None:
-    """The enclosed certificate that the signer identifier names."""
+def find_certificates(info: SignerInfo, certificates: Sequence[CertificateParts]) -> list[bytes]:
+    """The enclosed certificates (DER) that the signer identifier names: several may have one key identifier, and the set
+    is not signed."""
     raw, identifier = info.raw, info.identifier
-    if identifier.tag == 0x80:
-        value = raw[identifier.value : identifier.end]
-        return next((c for c in certificates if c.key_identifier == value), None)
-    members = ber.children(raw, identifier)
-    if len(members) != 2:
-        raise Malformed("signer identifier")
-    issuer = raw[members[0].start : members[0].end]
-    serial = ber.integer(raw, members[1])
-    return next((c for c in certificates if c.serial == serial and c.issuer == issuer), None)
+    if identifier.tag & ~ber.CONSTRUCTED == 0x80:
+        value = ber.octets(raw, identifier)
+        found = [c.der for c in certificates if c.key_identifier == value]
+    else:
+        members = ber.children(raw, identifier)
+        if len(members) != 2:
+            raise Malformed("signer identifier")
+        issuer = raw[members[0].start : members[0].end]
+        serial = ber.integer(raw, members[1])
+        found = [c.der for c in certificates if c.serial == serial and c.issuer == issuer]
+    return list(dict.fromkeys(found))
 
 
 def check(
@@ -95,7 +103,7 @@ def check(
     post_quantum: bool = False,
 ) -> tuple[SignatureCheck, tuple[str, ...]]:
     """Judge one signer over the content's digests; the findings name the rules that failed. Raises Malformed."""
-    certificate = find_certificate(info, certificates)
+    candidates = find_certificates(info, certificates)
     found = digests.get(info.digest, b"")
     findings: list[str] = []
     intact, signing_time, preference = bool(found), None, None
@@ -107,26 +115,24 @@ def check(
             findings.append("R-ATTRS")
         digest_claimed = found
     else:
-        attributes, is_der = _attributes(info.attributes, limits)
+        attributes = Attributes(info.attributes, limits)
         digest_claimed, ok = _required(attributes, content_type, limits)
-        ok = ok and is_der
+        named = signingcertificate.read(attributes, limits)
+        if named is not None and candidates:  # RFC 5035 §5.4.1: that certificate and no other of the same key
+            candidates = [one for one in candidates if signingcertificate.is_named(one, named)]
+            ok = ok and bool(candidates)
+        signing_time, time_ok = _signing_time(attributes)
+        ok = ok and time_ok and attributes.is_der
         if not ok:
             findings.append("R-ATTRS")
         intact = ok and bool(found) and digest_claimed == found
-        signing_time, time_ok = _signing_time(attributes)
-        if not time_ok:
-            findings.append("R-ATTRS")
-            intact = False
         preference = _preference(attributes, certificates)
-        values = attributes.get(capabilities.CAPABILITIES, [])
+        values = attributes.values(capabilities.CAPABILITIES)
         announced = capabilities.read(values[0], limits) if len(values) == 1 else ()
     if info.misplaced:
         findings.append("R-ATTRS")
         intact = False
-    verified = signatures.verify(
-        info.algorithm, info.signature, info.digest, None if certificate is None else certificate.der,
-        attributes=info.attributes, digest=found, limits=limits, post_quantum=post_quantum,
-    )  # fmt: skip
+    certificate, verified = _verified(info, candidates, found, limits, post_quantum=post_quantum)
     weak = verified.weakness
     if info.digest not in algorithms.TRUSTED_DIGESTS:
         weak = tuple(dict.fromkeys((*weak, info.digest)))
@@ -135,7 +141,7 @@ def check(
     if certificate is None:
         findings.append("R-SIGNERS")
     done = SignatureCheck(
-        certificate=None if certificate is None else certificate.der,
+        certificate=certificate,
         intact=intact,
         valid=verified.valid,
         weak=bool(weak),
@@ -150,32 +156,25 @@ def check(
     return done, tuple(findings)
 
 
-def _attributes(data: bytes, limits: Limits) -> tuple[dict[str, list[bytes]], bool]:
-    """Attribute type -> its values as TLVs, and whether the set is DER: shortest lengths, the attributes in ascending
-    order (RFC 5652 §5.3, X.690 §10.1, §11.6). A type that occurs twice keeps both, and is refused where it matters."""
-    outer = ber.whole(data, ber.SET)
-    is_der = ber.is_shortest(outer)
-    found: dict[str, list[bytes]] = {}
-    before = b""
-    for attribute in ber.children(data, outer):
-        members = ber.children(data, attribute)
-        if len(members) != 2 or members[1].tag != ber.SET:
-            raise Malformed("attribute")
-        encoding = data[attribute.start : attribute.end]
-        is_der = is_der and before <= encoding and all(map(ber.is_shortest, (attribute, *members)))
-        before = encoding
-        name = ber.oid(data, members[0], limits)
-        values = [data[value.start : value.end] for value in ber.children(data, members[1])]
-        if name in found:
-            found[name].extend(values or [b""])
-        else:
-            found[name] = values
-    return found, is_der
+def _verified(
+    info: SignerInfo, candidates: Sequence[bytes], digest: bytes, limits: Limits, *, post_quantum: bool
+) -> tuple[bytes | None, Verified]:
+    """The first of the certificates whose key made the signature, else the first; None where there is none."""
+    tried: list[tuple[bytes | None, Verified]] = []
+    for one in candidates[:MOST_CANDIDATES] or (None,):
+        verified = signatures.verify(
+            info.algorithm, info.signature, info.digest, one, attributes=info.attributes, digest=digest, limits=limits,
+            post_quantum=post_quantum,
+        )  # fmt: skip
+        if verified.valid:
+            return one, verified
+        tried.append((one, verified))
+    return tried[0]
 
 
-def _required(attributes: Mapping[str, list[bytes]], content_type: str, limits: Limits) -> tuple[bytes, bool]:
+def _required(attributes: Attributes, content_type: str, limits: Limits) -> tuple[bytes, bool]:
     """contentType and messageDigest once, one value each, contentType equal to eContentType (RFC 5652 §11.1, §11.2)."""
-    types, found = attributes.get(CONTENT_TYPE, []), attributes.get(MESSAGE_DIGEST, [])
+    types, found = attributes.values(CONTENT_TYPE), attributes.values(MESSAGE_DIGEST)
     if len(types) != 1 or len(found) != 1:
         return b"", False
     kind = ber.oid(types[0], ber.whole(types[0], ber.OBJECT_IDENTIFIER), limits)
@@ -183,11 +182,11 @@ def _required(attributes: Mapping[str, list[bytes]], content_type: str, limits: 
     return found[0][value.value :], kind == content_type
 
 
-def _signing_time(attributes: Mapping[str, list[bytes]]) -> tuple[datetime | None, bool]:
+def _signing_time(attributes: Attributes) -> tuple[datetime | None, bool]:
     """UTCTime to 2049, GeneralizedTime after, with seconds and Z (RFC 5652 §11.3); (None, True) when absent."""
-    values = attributes.get(SIGNING_TIME)
-    if values is None:
+    if SIGNING_TIME not in attributes:
         return None, True
+    values = attributes.values(SIGNING_TIME)
     if len(values) != 1 or not values[0]:
         return None, False
     one = ber.first_slice(values[0], 0, len(values[0]))
@@ -206,9 +205,9 @@ def _signing_time(attributes: Mapping[str, list[bytes]]) -> tuple[datetime | Non
         return None, False
 
 
-def _preference(attributes: Mapping[str, list[bytes]], certificates: Sequence[CertificateParts]) -> bytes | None:
+def _preference(attributes: Attributes, certificates: Sequence[CertificateParts]) -> bytes | None:
     """SMIMEEncryptionKeyPreference resolved among the enclosed certificates (RFC 8551 §2.5.3)."""
-    values = attributes.get(KEY_PREFERENCE, [])
+    values = attributes.values(KEY_PREFERENCE)
     if len(values) != 1 or not values[0]:
         return None
     data = values[0]
@@ -236,6 +235,8 @@ def is_attributes(data: bytes) -> bool:
         members = ber.children(data, ber.whole(data, ber.SET))
         names = [ber.first_slice(data, one.value, one.end) for one in members if one.tag == ber.SEQUENCE]
         found = {data[name.start : name.end] for name in names}
+    except LimitPassed:
+        return True  # a SET to its last octet, of more elements than anything that is read here
     except Malformed:
         return False
     return bool(found & SIGNED_ONLY)

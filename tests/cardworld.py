@@ -146,12 +146,12 @@ def leaf(
     return builder.sign(signer, digest or hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def resigned(der: bytes, algorithm: int, digest: hashes.HashAlgorithm, by: str = "FO-PP") -> bytes:
-    """A certificate signed anew with the RSA algorithm of PKCS#1 that has this number: what no builder agrees to make."""
-    whole = asn1_x509.Certificate.load(der)
+def resigned(der: bytes, algorithm: int, digest: hashes.HashAlgorithm, by: str = "FO-PP", what: Any = None) -> bytes:
+    """A certificate (or a list) signed anew with the RSA algorithm of this number in PKCS#1: what no builder agrees to make."""
+    whole = (what or asn1_x509.Certificate).load(der)
     family = bytes.fromhex("2a864886f70d0101")
     old, new = family + b"\x0b", family + bytes([algorithm])
-    fields = whole["tbs_certificate"].dump().replace(old, new, 1)
+    fields = whole[0].dump().replace(old, new, 1)
     signature = authority(by).key.sign(fields, padding.PKCS1v15(), digest)
     return tlv(0x30, fields + whole["signature_algorithm"].dump().replace(old, new) + tlv(0x03, b"\0" + signature))
 

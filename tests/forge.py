@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -155,8 +156,10 @@ def signed_data(
     certificates: Sequence[bytes] | None = None,
     digests: Sequence[str] | None = None,
     chunk: int = 0,
+    in_order: bool = False,
 ) -> bytes:
-    """A ContentInfo holding SignedData; `chunk` > 0: BER, the content in segments of so many octets."""
+    """A ContentInfo holding SignedData; `chunk` > 0: BER, the content in segments of so many octets; `in_order`: the
+    SignerInfos as they were given, which DER would sort."""
     who = [Signing()] if signers is None else signers
     given = [one.pair.certificate for one in who] if certificates is None else certificates
     names = sorted({one.digest for one in who}) if digests is None else digests
@@ -168,7 +171,7 @@ def signed_data(
         der.set_of(*(der.algorithm(DIGEST_OIDS[name]) for name in names)),
         (ber if chunk else der.tlv)(0x30, der.oid(content_type), inner),
         der.tlv(0xA0, *given) if given else b"",
-        der.set_of(*(one.info(content) for one in who)),
+        (partial(der.tlv, 0x31) if in_order else der.set_of)(*(one.info(content) for one in who)),
     )
     return content_info(SIGNED, (ber if chunk else der.tlv)(0x30, *body), indefinite=bool(chunk))
 

@@ -162,7 +162,7 @@ def _tell(judgement: Judgement) -> None:
             told = (holder.card_type, holder.profession_label, *specialty_labels(holder), holder.structure_name)
             what = ", ".join(filter(None, told))
             number = holder.idnps or holder.structure_id or "sans identifiant national"
-            typer.echo(_plain(f"{who} ({what}) – {number}"))
+            typer.echo(common.plain(f"{who} ({what}) – {number}"))
         typer.echo(f"{read.usage.value}, du {common.iso(read.not_before)} au {common.iso(read.not_after)}")
     for one in judgement.evidence:
         typer.echo(f"  {_answer(one.verdict):<4} {one.check:<28} {one.text}")
@@ -173,8 +173,3 @@ def _answer(verdict: str | None) -> str:
     if verdict == "REVOCATION_UNKNOWN":
         return "?"  # could not find out is neither yes nor no
     return "oui" if verdict is None else "non"
-
-
-def _plain(text: str) -> str:
-    """A name comes from the certificate: nothing in it may steer the terminal."""
-    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)

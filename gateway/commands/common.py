@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +20,8 @@ ConfigOption = Annotated[
     Path, typer.Option("-c", "--config", help="Le fichier dcc.toml de l'instance.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Un document JSON sur la sortie standard.")]
+
+_STEERING = re.compile("[\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 EXIT_NO = 1
 EXIT_USAGE = 2
@@ -46,9 +49,15 @@ def _encode(value: object) -> object:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_encode) + "\n")
+    """One JSON document on standard output; what would steer a terminal or turn the text round is escaped, as JSON may."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=_encode)
+    sys.stdout.write(_STEERING.sub(lambda sign: f"\\u{ord(sign[0]):04x}", text) + "\n")
     sys.stdout.flush()
+
+
+def plain(text: str) -> str:
+    """A name comes from a certificate or a mail: nothing in it may steer the terminal, or turn the text round."""
+    return "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
 def say(line: str) -> None:

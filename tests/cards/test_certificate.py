@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from datetime import UTC, datetime
 from functools import cache
@@ -262,6 +263,27 @@ def test_pem_and_der_are_the_same_certificate() -> None:
     """PEM and DER give the same answer."""
     der = leaf()
     assert read_certificate(pem(der)) == read_certificate(der)
+
+
+@pytest.mark.parametrize("size", [4_000, 60_000])
+def test_an_identifier_without_an_end_costs_nothing(size: int) -> None:
+    """I8, R-ASN1: an object identifier of one huge arc, wherever it stands, is refused before anybody computes it."""
+    odd = x509.UnrecognizedExtension(
+        ObjectIdentifier("1.2.3"), tlv(0x30, tlv(0x06, b"\x2a" + b"\xff" * size + b"\x01"))
+    )
+    der = leaf(extensions=((odd, False),))
+    spent = time.process_time()
+    with pytest.raises(Unparseable, match=r"sans fin|trop grand"):
+        read_certificate(der)
+    assert time.process_time() - spent < 0.1
+
+
+def test_a_certificate_of_thousands_of_names_is_unparseable() -> None:
+    """I8: each name costs asn1crypto some microseconds, and a mail has many certificates."""
+    names = x509.SubjectAlternativeName([x509.DNSName("a")] * 6_000)
+    with pytest.raises(Unparseable, match="trop grand"):
+        read_certificate(leaf(extensions=((names, False),)))
+    assert read_certificate(leaf(extensions=((x509.SubjectAlternativeName([x509.DNSName("a")] * 400), False),)))
 
 
 def test_an_extension_that_occurs_twice_is_unparseable() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asn1crypto.crl import CertificateList
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -21,7 +22,24 @@ from cryptography.x509.oid import CRLEntryExtensionOID, NameOID, ObjectIdentifie
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cardworld import DAY, END, HOUR, NOW, authority, big_crl, card, crl, issuer, key, leaf, pem, pki, store, tlv
+from cardworld import (
+    DAY,
+    END,
+    HOUR,
+    NOW,
+    authority,
+    big_crl,
+    card,
+    crl,
+    issuer,
+    key,
+    leaf,
+    pem,
+    pki,
+    resigned,
+    store,
+    tlv,
+)
 from dcc.cards import crlindex
 from dcc.cards.certificate import CardCertificate, read_certificate
 from dcc.cards.crl import CrlStore, Revocation, RevocationStatus, signed_by
@@ -200,6 +218,14 @@ def test_an_authority_whose_key_cannot_be_worked_with_signs_no_list(one: CardCer
     assert store(listed).status(one, odd, NOW).status is UNKNOWN
     sha256 = bytes.fromhex("2a864886f70d01010b")
     assert asked(one, listed.replace(sha256, bytes.fromhex("2a864886f70d01017f"))).status is UNKNOWN
+
+
+def test_r_algo_a_list_under_a_weak_digest_counts_for_nothing(one: CardCertificate) -> None:
+    """R-ALGO: SHA-1 vouches for nothing, also not for an absence from a list; the same list under SHA-256 does."""
+    der = crl("FO-PP", [one.serial ^ 1])
+    assert asked(one, resigned(der, 0x0B, hashes.SHA256(), what=CertificateList)).status is GOOD
+    found = asked(one, resigned(der, 0x05, hashes.SHA1(), what=CertificateList))
+    assert (found.status, found.unverified) == (UNKNOWN, 1)
 
 
 def test_a_changed_list_counts_for_nothing(one: CardCertificate) -> None:

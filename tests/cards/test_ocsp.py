@@ -12,12 +12,28 @@ import pytest
 from asn1crypto import ocsp as asn1_ocsp
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import ocsp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cardworld import DAY, HOUR, NOW, authority, card, crl, failures, fresh, issuer, judged, key, leaf, serial_of
+from cardworld import (
+    DAY,
+    HOUR,
+    NOW,
+    authority,
+    card,
+    crl,
+    failures,
+    fresh,
+    issuer,
+    judged,
+    key,
+    leaf,
+    resigned,
+    serial_of,
+)
 from dcc.cards.certificate import CardCertificate, read_certificate
 from dcc.cards.crl import Revocation
 from dcc.cards.issue_profiles import CARD_SIGNATURE
@@ -124,6 +140,30 @@ def test_nobody_else_may_answer(name: str) -> None:
     found = told(UNAUTHORISED[name]())
     assert found.status is Revocation.UNKNOWN
     assert found.problem == "le signataire de la réponse OCSP n'est pas autorisé par l'autorité"
+
+
+def resigned_answer(digest: hashes.HashAlgorithm, name: str) -> bytes:
+    """A good answer under another digest."""
+    whole = asn1_ocsp.OCSPResponse.load(answer())
+    basic = whole["response_bytes"]["response"].parsed
+    signature = authority("FO-PP").key.sign(basic["tbs_response_data"].dump(), padding.PKCS1v15(), digest)
+    made = asn1_ocsp.BasicOCSPResponse(
+        {
+            "tbs_response_data": basic["tbs_response_data"],
+            "signature_algorithm": {"algorithm": name},
+            "signature": signature,
+        }
+    )
+    body = {"response_type": "basic_ocsp_response", "response": made}
+    return bytes(asn1_ocsp.OCSPResponse({"response_status": "successful", "response_bytes": body}).dump())
+
+
+def test_r_algo_an_answer_under_a_weak_digest() -> None:
+    """R-ALGO: whoever asks has a word in what is signed (the nonce), so that SHA-1 vouches for nothing there."""
+    assert told(resigned_answer(hashes.SHA256(), "sha256_rsa")).status is Revocation.GOOD
+    assert told(resigned_answer(hashes.SHA1(), "sha1_rsa")).status is Revocation.UNKNOWN
+    weak = resigned(responder(), 0x05, hashes.SHA1())
+    assert told(answer(by=weak)).status is Revocation.UNKNOWN
 
 
 def test_an_answer_about_another_certificate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from threading import Barrier
@@ -17,7 +18,7 @@ from cardworld import DAY, END, NOW, START, authority, card, issuer, key, leaf, 
 from dcc.cards import issue_profiles as profiles
 from dcc.cards.certificate import read_certificate
 from dcc.cards.issue import LookAlikePki
-from dcc.cards.path import MOST_CANDIDATES, PathResult, _kept, find_path, readable
+from dcc.cards.path import HIGHEST_BESIDE, MOST_CANDIDATES, PathResult, _kept, find_path, readable
 from dcc.cards.signature import is_issuer, signed_by
 from dcc.cards.trust import TrustStore, trust_of
 
@@ -183,6 +184,58 @@ def test_many_certificates_in_a_mail_are_bounded() -> None:
     """R-PATH: no more candidates are read than the limit, whatever the mail carries."""
     extra = [leaf(serial=number + 1) for number in range(MOST_CANDIDATES + 5)]
     assert len(readable(extra)) == MOST_CANDIDATES
+
+
+def test_authorities_that_vouch_for_each_other_are_no_maze() -> None:
+    """R-PATH, I8: a dozen strangers' authorities that signed each other have millions of paths; none is looked for."""
+    names = [profiles.authority_name(f"TEST AC {side}") for side in "AB"]
+    keys = [key("stranger"), key("p256")]
+    maze = [sub_authority(f"TEST AC {'AB'[at % 2]}", keys[at % 2], names[1 - at % 2], keys[1 - at % 2], length=None)
+            for at in range(12)]  # fmt: skip
+    builder = profiles._base(profiles.authority_name("TEST FEUILLE"), key(), names[0], keys[0], START, END)
+    stray = builder.sign(keys[0], hashes.SHA256()).public_bytes(Encoding.DER)
+    spent = time.process_time()
+    assert path_of(stray, *maze).problem == "aucun chemin vers une racine de confiance"
+    assert time.process_time() - spent < 1  # it was three minutes
+
+
+def test_only_the_maze_is_left_out() -> None:
+    """Authorities that lead down from the root complete the path, one above the other, whatever stands among them."""
+    known = trust_of(pki().anchors)
+    root = authority("FO")
+    upper = sub_authority("TEST AC HAUT", key("stranger"), root.name, root.key, length=1)
+    named = profiles.authority_name("TEST AC HAUT")
+    lower = sub_authority("TEST AC BAS", key("p256"), named, key("stranger"))
+    below = profiles.authority_name("TEST AC BAS")
+    builder = profiles._base(profiles.authority_name("TEST FEUILLE"), key(), below, key("p256"), START, END)
+    made = builder.sign(key("p256"), hashes.SHA256()).public_bytes(Encoding.DER)
+    found = path_of(made, lower, b"rubbish", upper, lower, known=known)
+    assert found.problem is None
+    assert [one.der for one in found.chain] == [lower, upper, root.der]
+
+
+@pytest.mark.parametrize(("count", "problem"), [(5, None), (6, "chemin trop long")])
+def test_r_path_depth(count: int, problem: str | None) -> None:
+    """R-PATH: six authorities above a certificate, the root included, and no seventh."""
+    root = authority("FO")
+    above, own, made = (root.name, root.key), [key("stranger"), key("p256")], []
+    for at in range(count):
+        made.append(sub_authority(f"TEST AC {at}", own[at % 2], *above, length=None))
+        above = (profiles.authority_name(f"TEST AC {at}"), own[at % 2])
+    builder = profiles._base(profiles.authority_name("TEST FEUILLE"), key(), *above, START, END)
+    leaf_ = builder.sign(above[1], hashes.SHA256()).public_bytes(Encoding.DER)
+    assert path_of(leaf_, known=trust_of([root.der, *made])).problem == problem
+    beside = path_of(leaf_, *made, known=trust_of([root.der]))
+    assert (beside.problem is None) is (problem is None)
+
+
+def test_candidates_are_bounded_in_octets_too() -> None:
+    """R-PATH, I8: each octet of a candidate costs time; what is over the bound is passed over, what follows is read."""
+    names = x509.SubjectAlternativeName([x509.DNSName("x" * 50)] * 250)
+    large = [leaf(serial=number + 1, extensions=((names, False),)) for number in range(10)]
+    assert sum(map(len, large)) > HIGHEST_BESIDE
+    assert sum(len(one.der) for one in readable([*large, authority("FO-PP").der])) <= HIGHEST_BESIDE
+    assert readable([*large, authority("FO-PP").der])[-1].der == authority("FO-PP").der
 
 
 @pytest.mark.parametrize(

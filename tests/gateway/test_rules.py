@@ -180,16 +180,17 @@ def test_r_replay_time_far_from_reception(days: int, flagged: bool) -> None:
 
 
 # R-SIGNERS
-def twice_signed(rooms: Rooms, first: str, second: str) -> bytes:
-    """A deposit of the coordinator's that two people signed."""
+def signed_by_several(rooms: Rooms, *names: str) -> bytes:
+    """A deposit of the coordinator's that these people signed, in this order: BER sorts no set."""
     cast = rooms.cast
-    who = [cast.identity(first), cast.identity(second)]
+    who = [cast.identity(name) for name in names]
     pairs = [KeyPair(one.certificate, one.key, one.chain) for one in who]
     certificates = [one.certificate for one in pairs] + [der for one in pairs for der in one.chain]
     body = entity(cast, Draft("coordinator", "main"), rooms.clock.at, os.urandom)
     made = signed_data(
-        body, [Signing(one, time=rooms.clock.at) for one in pairs], certificates=list(dict.fromkeys(certificates))
-    )
+        body, [Signing(one, time=rooms.clock.at) for one in pairs], certificates=list(dict.fromkeys(certificates)),
+        in_order=True,
+    )  # fmt: skip
     sender, to = cast.person("coordinator")["mailbox"], cast.folder("main")["address"]
     envelope = Envelope(sender, to, "Compte rendu", rooms.clock.at, "<deux@autre.example>")
     return enveloped_mail(part(CMS, made), [cast.gateway_certificate()], envelope, os.urandom, shape="outlook")
@@ -198,7 +199,7 @@ def twice_signed(rooms: Rooms, first: str, second: str) -> bytes:
 def test_r_signers_one_answers_for_from(rooms: Rooms, write: Write) -> None:
     """R-SIGNERS: of two signers one answers for From, in either order; the other's card is never taken for theirs."""
     for order in (("coordinator", "oncologist"), ("oncologist", "coordinator")):
-        found = write(lambda _, order=order: twice_signed(rooms, *order))
+        found = write(lambda _, order=order: signed_by_several(rooms, *order))
         assert told(rooms, found)[0] is MessageState.FILED
     with rooms.services.database.read() as conn:
         (account,) = people.by_mailbox(conn, None, rooms.cast.person("coordinator")["mailbox"])
@@ -208,7 +209,18 @@ def test_r_signers_one_answers_for_from(rooms: Rooms, write: Write) -> None:
 
 def test_r_signers_nobody_answers_for_from(rooms: Rooms, write: Write) -> None:
     """R-SIGNERS: two good signers of whom none is the sender: refused."""
-    assert told(rooms, write(lambda _: twice_signed(rooms, "oncologist", "gp"))) == (MessageState.REFUSED, "D2R-ACC02")
+    assert told(rooms, write(lambda _: signed_by_several(rooms, "oncologist", "gp"))) == (
+        MessageState.REFUSED,
+        "D2R-ACC02",
+    )
+
+
+def test_r_signers_some_answer_for_from(rooms: Rooms, write: Write) -> None:
+    """R-SIGNERS: every signer answers for From, or exactly one; two of three do not."""
+    every = write(lambda _: signed_by_several(rooms, "coordinator", "coordinator"))
+    assert told(rooms, every)[0] is MessageState.FILED
+    some = write(lambda _: signed_by_several(rooms, "coordinator", "oncologist", "coordinator"))
+    assert told(rooms, some) == (MessageState.REFUSED, "D2R-MAL02")
 
 
 # R-TIME

@@ -27,6 +27,9 @@ GOOD = {
     b'x <"q w"@b.example>': '"q w"@b.example',
     b"<a@b.example>,": "a@b.example",
     b"a@[192.0.2.1]": "a@[192.0.2.1]",
+    b"(work: day) a@b.example (10:30)": "a@b.example",
+    b'"10:30" <a@b.example>': "a@b.example",
+    b"<a@[IPv6:2001:db8::1]>": "a@[ipv6:2001:db8::1]",
     "É <é@b.example>".encode(): "é@b.example",
 }
 
@@ -38,6 +41,7 @@ def test_single(raw: bytes) -> None:
 
 
 BAD = [
+    b'"Group": a@b.example;', b"(x) Group: <a@b.example>;",
     b"", b"Dr Martin", b"a@b.example, c@d.example", b"a@b.example c@d.example", b"<a@b.example> <c@d.example>",
     b"a@b.example <c@d.example", b"a@b.example)c@d.example", b"Group: a@b.example;", b'"open <a@b.example>',
     b"a@b@c.example", b"<@relay.example:a@b.example>", b"<a@b.example> tail", b'(" ) <a@b.example> (") <c@d.example>',
@@ -86,6 +90,12 @@ def test_limit() -> None:
     assert seconds_of(refused) < 0.05
 
 
+@pytest.mark.parametrize("name", [b"a" * 16_000, b"=?" * 8_000, b"a@b." * 4_000, b"@" * 16_000, b"a@" * 8_000])
+def test_a_long_name_is_searched_in_linear_time(name: bytes) -> None:
+    """I8: no shown name makes the search for an address in it slow."""
+    assert seconds_of(lambda: sender_oddities(headers(b'"' + name + b'" <a@b.example>'))) < 0.05
+
+
 @pytest.mark.parametrize(
     ("value", "others", "odd"),
     [
@@ -93,6 +103,13 @@ def test_limit() -> None:
         (b'"a@b.example" <a@b.example>', {}, False),
         (b'"boss@chu.example" <a@b.example>', {}, True),
         (b"=?utf-8?q?boss=40chu=2Eexample?= <a@b.example>", {}, True),
+        (b'"from boss@mail.chu.example" <a@b.example>', {}, True),
+        (b"a@b.example (boss@chu.example)", {}, True),
+        (b"=?utf-8?q?x?= <a@b.example> (=?utf-8?q?boss=40chu=2Eexample?=)", {}, True),
+        (b"Martin (A@b.example) <a@b.example>", {}, False),
+        (b"'a@b.example' <a@b.example>", {}, False),
+        (b"O'Neil <o'neil@b.example>", {}, False),
+        (b'"a@b (at home)" <a@b.example>', {}, False),
         (b"a@b.example", {"Sender": b"A@B.example"}, False),
         (b"a@b.example", {"Sender": b"c@d.example"}, True),
         (b"a@b.example", {"Reply_To": b"c@d.example"}, True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 import forge
 from dcc.smime import der
 from dcc.smime.keys import KeyPair
+from dcc.smime.open import open_cms
 from dcc.smime.seal import Profile
 from dcc.smime.verdict import Covered, Opened, Problem
 from forge import Signing, signed_data
-from throwaway import ENTITY, FIELDS, multipart, pair, sealed
+from throwaway import ENTITY, FIELDS, multipart, pair, part, sealed
 
 Open = Callable[..., Opened]
 GOOD: dict[str, list[Signing]] = {
@@ -106,7 +108,8 @@ def test_rule_7_attributes(name: str, open_cms_part: Open) -> None:
 def test_rule_7_other_content_type_needs_attributes(open_cms_part: Open) -> None:
     """R-ATTRS: without signed attributes only content of type data can be signed (RFC 5652 §5.3)."""
     kind = "1.2.840.113549.1.9.16.1.4"
-    assert open_cms_part(signed_data(ENTITY, [Signing(content_type=kind)], content_type=kind)).problem is None
+    alone = open_cms(io.BytesIO(signed_data(ENTITY, [Signing(content_type=kind)], content_type=kind)))
+    assert alone.problem is None
     bare = open_cms_part(signed_data(ENTITY, [Signing(attributes=False)], content_type=kind))
     assert bare.problem is Problem.NOT_INTACT
     assert "R-ATTRS" in bare.findings
@@ -278,3 +281,54 @@ def test_encryption_key_preference(open_cms_part: Open) -> None:
     signer = Signing(more=[der.attribute("1.2.840.113549.1.9.16.2.11", value)])
     found = open_cms_part(signed_data(ENTITY, [signer], certificates=[pair().certificate, other]))
     assert found.signers[0].encryption_key_preference == other
+
+
+def test_r_ct_signed_as_something_else(open_cms_part: Open, reader: KeyPair) -> None:
+    """R-CT: a time stamp or a receipt that somebody signed is whole, and is no mail of theirs (RFC 8551 §2.4)."""
+    for kind in ("1.2.840.113549.1.9.16.1.4", "1.2.840.113549.1.9.16.1.1", forge.ENVELOPED):
+        cms = signed_data(ENTITY, [Signing(content_type=kind)], content_type=kind)
+        found = open_cms_part(cms)
+        assert (found.problem, found.content, found.intact) == (Problem.MALFORMED, None, True)
+        assert kind in (found.detail or "")
+        inside = open_cms_part(forge.enveloped_data(part("application/pkcs7-mime", cms)))
+        assert (inside.problem, inside.content) == (Problem.MALFORMED, None)
+        saved = open_cms(io.BytesIO(forge.enveloped_data(part("application/pkcs7-mime", cms))), keys=[reader])
+        assert (saved.problem, saved.content) == (Problem.MALFORMED, None)  # what a person saved of such a mail
+        alone = open_cms(io.BytesIO(cms))
+        assert (alone.problem, alone.intact) == (None, True)
+
+
+def test_rule_7_values_are_der(open_cms_part: Open) -> None:
+    """R-ATTRS: the values of the attributes that count are DER too (RFC 5652 §5.3)."""
+
+    class Long(Signing):
+        def signed_attributes(self, content: bytes) -> list[bytes]:
+            value = hashlib.sha256(content).digest()
+            odd = der.attribute(forge.MESSAGE_DIGEST, b"\x04\x81\x20" + value)
+            usual = Signing.signed_attributes(self, content)
+            return sorted([odd, *(one for one in usual if value not in one)])
+
+    found = open_cms_part(signed_data(ENTITY, [Long()]))
+    assert found.problem is Problem.NOT_INTACT
+    assert "R-ATTRS" in found.findings
+
+
+def test_rule_7_long_attributes_as_content(open_cms_part: Open) -> None:
+    """R-ATTRS: attributes of another message are known as such however long they are."""
+    more = [der.attribute("1.2.3.4", der.octets(bytes(100_000)))]
+    stolen = der.tlv(0x31, *Signing(more=more).signed_attributes(ENTITY))
+    found = open_cms_part(signed_data(stolen, [Signing(attributes=False)]))
+    assert found.problem is Problem.NOT_INTACT
+    assert "R-ATTRS" in found.findings
+
+
+def test_digest_algorithms_listed_again_and_again(open_cms_part: Open) -> None:
+    """Some list one digest for each signer; the last of many still counts (RFC 5652 §5.1)."""
+    names = ["sha256"] * 9 + ["sha512"]
+    assert open_cms_part(signed_data(ENTITY, [Signing(digest="sha512")], digests=names)).problem is None
+
+
+def test_a_comment_beside_the_transfer_encoding(open_mail: Open) -> None:
+    """Content-Transfer-Encoding is a structured field and may hold a comment (RFC 2045 §6.1, RFC 5322 §3.2.2)."""
+    mail = part("application/pkcs7-mime", signed_data(ENTITY))
+    assert open_mail(mail.replace(b": base64", b": (usual) BASE64 (of PEM)")).problem is None

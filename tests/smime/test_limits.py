@@ -153,6 +153,25 @@ def held(octets: int) -> bytes:
     )
 
 
+def attributed(count: int) -> bytes:
+    """A signature with so many signed attributes, three of them the usual ones."""
+    more = [der.attribute(f"1.2.3.{number}", der.NULL) for number in range(count - 3)]
+    return cms(signed_data(ENTITY, [Signing(more=more)]))
+
+
+def stuffed(count: int, extension: bytes = b"\x30\0") -> bytes:
+    """What is sliced like a certificate of so many extensions."""
+    fields = (der.integer(1), der.sequence(), der.sequence(), der.sequence(), der.sequence(), der.sequence())
+    listed = der.tlv(0xA3, der.sequence(*[extension] * count))
+    return der.sequence(der.sequence(*fields, listed), der.sequence(), der.tlv(3, b"\0"))
+
+
+def extended(count: int) -> bytes:
+    """A signed mail with a certificate beside it that has so many extensions."""
+    odd = stuffed(count, der.sequence(der.oid("1.2.3"), der.octets(b"")))
+    return cms(signed_data(ENTITY, certificates=[pair().certificate, odd]))
+
+
 # limit -> (what is inside it, what is over it): each returns the limit that was passed, or None
 ROWS: dict[str, tuple[Callable[[], str | None], Callable[[], str | None]]] = {
     "message": (lambda: read(FIELDS, message=len(FIELDS)), lambda: read(FIELDS, message=len(FIELDS) - 1)),
@@ -177,6 +196,8 @@ ROWS: dict[str, tuple[Callable[[], str | None], Callable[[], str | None]]] = {
     "certificates": (lambda: read(signers(1, 100)), lambda: read(signers(1, 101))),
     "cms_layers": (lambda: read(layers(3)), lambda: read(layers(4))),
     "compressed_layers": (lambda: read(compressed(1)), lambda: read(compressed(2))),
+    "attributes": (lambda: read(attributed(100)), lambda: read(attributed(101))),
+    "extensions": (lambda: read(extended(100)), lambda: read(extended(101))),
     "signature_checks": (lambda: read(layers(3), signature_checks=3), lambda: read(layers(3), signature_checks=2)),
 }  # fmt: skip
 
@@ -229,6 +250,17 @@ def hostile(name: str) -> bytes:
             return cms(forge.ber(0x30, der.oid(forge.SIGNED), forge.ber(0xA0, forge.ber(0x30, body))))
         case "empty segments":
             return cut(1_000_000)
+        case "empty extensions":  # in parts that are sliced for each certificate, 10 000 a part
+            return cms(signed_data(ENTITY, certificates=[pair().certificate, *[stuffed(9_990)] * 90]))
+        case "attribute values":
+            values = der.tlv(0x31, b"\5\0" * 9_990)
+            more = [der.sequence(der.oid(f"1.2.3.{number}"), values) for number in range(90)]
+            return cms(signed_data(ENTITY, [Signing(more=more, signature=bytes(256))]))
+        case "agreed recipients":
+            key = der.sequence(der.tlv(0xA0, der.octets(b"x")), der.octets(b""))
+            info = der.tlv(0xA1, der.integer(3), der.tlv(0xA0, der.sequence()), der.algorithm("1.2.3"),
+                           der.sequence(*[key] * 9_990))  # fmt: skip
+            return cms(enveloped_data(ENTITY, [info] * 20))
         case "zlib bomb":
             return inflated(20 << 20, ratio_safe=False)
         case _:
@@ -237,7 +269,8 @@ def hostile(name: str) -> bytes:
 
 HOSTILE = (
     "addresses", "encoded words", "comments", "parts", "levels", "recipients", "identifier", "asn1 levels",
-    "empty elements", "empty segments", "empty structures", "lists to skip", "zlib bomb", "parameters",
+    "empty elements", "empty extensions", "attribute values", "agreed recipients", "empty segments", "empty structures",
+    "lists to skip", "zlib bomb", "parameters",
 )  # fmt: skip
 
 

@@ -206,6 +206,8 @@ REFUSED: dict[str, Refused] = {
     "trailing bytes": Refused("R-ASN1", lambda: cms(signed_data(ENTITY) + b"x"), Problem.MALFORMED),
     "a length beyond the end": Refused("R-ASN1", lambda: cms(b"\x30\x83\xff\xff\xff" + signed_data(ENTITY)[4:]),
                                        Problem.MALFORMED),
+    "trailing bytes of an envelope": Refused("R-ASN1", lambda: cms(enveloped_data(inner()) + b"x"), Problem.NOT_OPENED),
+    "trailing bytes behind a tag": Refused("R-ASN1", lambda: cms(auth_enveloped_data(inner()) + b"x"), Problem.NOT_OPENED),
     "behind the signature": Refused("R-ASN1", lambda: signer_info(behind), Problem.MALFORMED),
     "version in two octets": Refused("R-ASN1", lambda: signer_info(long_version), Problem.MALFORMED),
 }  # fmt: skip
@@ -270,6 +272,17 @@ def test_r_oracle_one_outcome() -> None:
     assert {(one.problem, one.detail, one.findings, one.decrypted, one.signed) for one in found} == {
         (Problem.NOT_OPENED, None, (), False, False)
     }
+
+
+@pytest.mark.parametrize("raw", [b"\x01" * 256, b"\x01" * 255, b"\xff" * 256, b""])
+def test_r_oracle_another_key_takes_the_place(raw: bytes) -> None:
+    """R-ORACLE: a content key that cannot be had is replaced by a random one, and the same work is done with it
+    (RFC 3218 §2.3.2): the content that was encrypted under that very key is there."""
+    reader, key = pair("rsa", ENCRYPT, "reader"), bytes(range(32))
+    for structure in (enveloped_data, auth_enveloped_data):
+        mail = cms(structure(inner(), [key_transport(key, reader, raw=raw)], cek=key))
+        assert open_message(io.BytesIO(mail), keys=[reader], random_bytes=lambda size: key[:size]).problem is None
+        assert open_message(io.BytesIO(mail), keys=[reader], random_bytes=seeded(3)).problem is Problem.NOT_OPENED
 
 
 def test_r_usage_signing_key_never_decrypts() -> None:
