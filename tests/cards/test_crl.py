@@ -220,7 +220,7 @@ def test_an_authority_whose_key_cannot_be_worked_with_signs_no_list(one: CardCer
     assert asked(one, listed.replace(sha256, bytes.fromhex("2a864886f70d01017f"))).status is UNKNOWN
 
 
-def test_r_algo_a_list_under_a_weak_digest_counts_for_nothing(one: CardCertificate) -> None:
+def test_rule_14_r_algo_a_list_under_a_weak_digest_counts_for_nothing(one: CardCertificate) -> None:
     """R-ALGO: SHA-1 vouches for nothing, also not for an absence from a list; the same list under SHA-256 does."""
     der = crl("FO-PP", [one.serial ^ 1])
     assert asked(one, resigned(der, 0x0B, hashes.SHA256(), what=CertificateList)).status is GOOD

@@ -158,7 +158,7 @@ def resigned_answer(digest: hashes.HashAlgorithm, name: str) -> bytes:
     return bytes(asn1_ocsp.OCSPResponse({"response_status": "successful", "response_bytes": body}).dump())
 
 
-def test_r_algo_an_answer_under_a_weak_digest() -> None:
+def test_rule_14_r_algo_an_answer_under_a_weak_digest() -> None:
     """R-ALGO: whoever asks has a word in what is signed (the nonce), so that SHA-1 vouches for nothing there."""
     assert told(resigned_answer(hashes.SHA256(), "sha256_rsa")).status is Revocation.GOOD
     assert told(resigned_answer(hashes.SHA1(), "sha1_rsa")).status is Revocation.UNKNOWN

@@ -215,7 +215,7 @@ def test_only_the_maze_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("count", "problem"), [(5, None), (6, "chemin trop long")])
-def test_r_path_depth(count: int, problem: str | None) -> None:
+def test_rule_17_r_path_depth(count: int, problem: str | None) -> None:
     """R-PATH: six authorities above a certificate, the root included, and no seventh."""
     root = authority("FO")
     above, own, made = (root.name, root.key), [key("stranger"), key("p256")], []

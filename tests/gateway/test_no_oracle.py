@@ -194,7 +194,7 @@ def bad(rooms: Rooms, variants: Variants, sender: str | None = None) -> str:
     return rooms.take(variants.mail("cbc padding"), sender or variants.sender, variants.to)
 
 
-def test_r_oracle_rate_limit(rooms: Rooms, variants: Variants) -> None:
+def test_rule_13_r_oracle_rate_limit(rooms: Rooms, variants: Variants) -> None:
     """After so many unopenable mails of one sender the next are held unopened, good ones too, then taken up again."""
     worker = rooms.services.settings.worker.model_copy(update={"unopenable_per_hour": 3})
     rooms.services.settings = rooms.services.settings.model_copy(update={"worker": worker})
@@ -216,7 +216,7 @@ def test_r_oracle_rate_limit(rooms: Rooms, variants: Variants) -> None:
     assert rooms.message(good).state is MessageState.FILED
 
 
-def test_r_oracle_memory_is_bounded(services: Services) -> None:
+def test_rule_13_r_oracle_memory_is_bounded(services: Services) -> None:
     """Whoever writes under ever new names makes the counter forget the oldest, not grow."""
     counter = type(services.unopenable)(2)
     now = utc_now()

@@ -93,7 +93,7 @@ def international(address: str) -> x509.OtherName:
     return x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.9"), core.UTF8String(address).dump())
 
 
-def test_r_signers_whatever_their_order() -> None:
+def test_rule_5_r_signers_whatever_their_order() -> None:
     """R-SIGNERS: exactly one signer, or every one, answers for From, wherever it stands in a set that is in no order."""
     right, second = certified("one", named("gateway@dcc.example")), certified("two", named("gateway@dcc.example"))
     other, third = certified("three", named("boss@dcc.example")), certified("four", named("chief@dcc.example"))
@@ -118,7 +118,7 @@ def test_r_signers_whatever_their_order() -> None:
         (international("\u212aate@dcc.example"), "kate@dcc.example", False),
     ],
 )
-def test_r_from_addresses_beyond_ascii(name: x509.GeneralName, from_: str, good: bool) -> None:
+def test_rule_8_r_from_addresses_beyond_ascii(name: x509.GeneralName, from_: str, good: bool) -> None:
     """R-FROM: only A to Z have another case, a domain is compared as A-labels, and nothing is mapped (RFC 9598 §5)."""
     found = asked(mail(signed_data(ENTITY, [Signing(certified("one", name))]), from_))
     assert found.outcome == ("authentic" if good else "refused")
@@ -143,7 +143,7 @@ TEXT = b'Content-Type: text/plain; hp="clear"\r\n\r\nx\r\n'
         (ENTITY, False, True),
     ],
 )  # fmt: skip
-def test_r_intended_what_stands_outside(entity: bytes, differs: bool, intended: bool) -> None:
+def test_rule_11_r_intended_what_stands_outside(entity: bytes, differs: bool, intended: bool) -> None:
     """R-INTENDED: an outer field that is not what the author left there is told, and From that nobody signed is too."""
     found = asked(mail(signed_data(entity)))
     assert found.outcome == "authentic"
@@ -151,7 +151,7 @@ def test_r_intended_what_stands_outside(entity: bytes, differs: bool, intended: 
     assert ("R-INTENDED" in found.findings) is intended
 
 
-def test_r_intended_our_own_mails_differ_in_nothing() -> None:
+def test_rule_11_r_intended_our_own_mails_differ_in_nothing() -> None:
     """What the gateway seals says outside exactly what HP-Outer says inside; a relay that rewrites Subject is told of."""
     made, _ = sealed()
     assert "R-OUTER" not in asked(made).findings
@@ -170,7 +170,7 @@ def test_a_forwarded_mail_is_not_the_mail() -> None:
     assert asked(mail(enveloped_data(part(CMS, signed_data(wrapped))))).reason == "D2R-MAL02"
 
 
-def test_r_name_nothing_steers_the_terminal_or_the_page() -> None:
+def test_rule_25_r_name_nothing_steers_the_terminal_or_the_page() -> None:
     """R-NAME: a certificate's name holds escapes, a bidirectional override and a tag; none of them is shown as such."""
     odd = certified(
         "one", named("gateway@dcc.example"), subject="\x1b]0;x\x07\x9b2J\u202eevil\u200f<script>a()</script>"
@@ -183,7 +183,7 @@ def test_r_name_nothing_steers_the_terminal_or_the_page() -> None:
     assert "<script>a()" not in page(found)
 
 
-def test_r_name_nothing_in_json_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rule_25_r_name_nothing_in_json_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """R-NAME: JSON for a person's screen holds no control of the upper half and nothing that turns text; it reads alike."""
     value = {"subject": "\x9b2J\x1b[0m \u202eé\u200f"}
     print_json(value)

@@ -77,13 +77,13 @@ def signed(*signers: Signing, certificates: list[bytes] | None = None) -> bytes:
 
 
 # R-FROM, RFC 5322 §3.6
-def test_r_from_every_field_there(rooms: Rooms, write: Write) -> None:
+def test_rule_8_r_from_every_field_there(rooms: Rooms, write: Write) -> None:
     """R-FROM: a mail with From, Date, To, Subject, Content-Type and MIME-Version, each once, is filed."""
     assert told(rooms, write())[0] is MessageState.FILED
 
 
 @pytest.mark.parametrize("field", [b"Date", b"To", b"Subject", b"MIME-Version"])
-def test_r_from_missing_field(field: bytes, rooms: Rooms, write: Write) -> None:
+def test_rule_8_r_from_missing_field(field: bytes, rooms: Rooms, write: Write) -> None:
     """R-FROM: without one of them it is refused, and the known sender is told which."""
     found = write(lambda raw: b"\r\n".join(one for one in raw.split(b"\r\n") if not one.startswith(field + b": ")))
     assert told(rooms, found) == (MessageState.REFUSED, "D2R-MAL03")
@@ -91,7 +91,7 @@ def test_r_from_missing_field(field: bytes, rooms: Rooms, write: Write) -> None:
     assert dict(answer.parameters)["fields"] == field.decode()
 
 
-def test_r_from_field_that_stands_inside(rooms: Rooms, write: Write) -> None:
+def test_rule_8_r_from_field_that_stands_inside(rooms: Rooms, write: Write) -> None:
     """R-FROM, RFC 9788: a field that only the signed part has is not missing, MIME-Version included (RFC 2045 §4)."""
     whole = wrapped(rooms, rooms.cast.folder("main")["address"])
     found = write(lambda _: whole.replace(b"MIME-Version: 1.0\r\n", b"", 1))
@@ -99,7 +99,7 @@ def test_r_from_field_that_stands_inside(rooms: Rooms, write: Write) -> None:
 
 
 @pytest.mark.parametrize("field", [b"Subject", b"MIME-Version"])
-def test_r_from_policy_is_a_setting(field: bytes, rooms: Rooms, write: Write) -> None:
+def test_rule_8_r_from_policy_is_a_setting(field: bytes, rooms: Rooms, write: Write) -> None:
     """R-FROM: where the settings ask for From alone, a mail without Subject or MIME-Version is filed (RFC 5322 §3.6)."""
     gateway = rooms.services.settings.gateway.model_copy(update={"required_fields": ("From",)})
     rooms.services.settings = rooms.services.settings.model_copy(update={"gateway": gateway})
@@ -107,7 +107,7 @@ def test_r_from_policy_is_a_setting(field: bytes, rooms: Rooms, write: Write) ->
     assert told(rooms, found)[0] is MessageState.FILED
 
 
-def test_r_from_doubled_field(rooms: Rooms, write: Write) -> None:
+def test_rule_8_r_from_doubled_field(rooms: Rooms, write: Write) -> None:
     """R-FROM: two From are two senders for two readers: refused, whichever of them is known."""
     found = write(lambda raw: b"From: <gp@autre.example>\r\n" + raw)
     assert told(rooms, found) == (MessageState.REFUSED, "D2R-MAL02")
@@ -127,7 +127,7 @@ def wrapped(rooms: Rooms, to: str) -> bytes:
 
 
 @pytest.mark.parametrize(("named", "flags"), [(True, []), (False, ["forwarded"])])
-def test_r_intended_signed_recipients(named: bool, flags: list[str], rooms: Rooms, write: Write) -> None:
+def test_rule_11_r_intended_signed_recipients(named: bool, flags: list[str], rooms: Rooms, write: Write) -> None:
     """R-INTENDED: signed To and Cc that name the served address are in order; without it the mail is flagged."""
     to = rooms.cast.folder("main")["address"] if named else "somebody@autre.example"
     found = write(lambda _: wrapped(rooms, to))
@@ -135,7 +135,7 @@ def test_r_intended_signed_recipients(named: bool, flags: list[str], rooms: Room
     assert f'"flags": {str(flags).replace(chr(39), chr(34))}' in rooms.message(found).evidence
 
 
-def test_r_intended_refused_where_policy_says_so(rooms: Rooms, write: Write) -> None:
+def test_rule_11_r_intended_refused_where_policy_says_so(rooms: Rooms, write: Write) -> None:
     """R-INTENDED: with `refuse_forwarded` a mail that somebody passed on is refused, and its author is told."""
     gateway = rooms.services.settings.gateway.model_copy(update={"refuse_forwarded": True})
     rooms.services.settings = rooms.services.settings.model_copy(update={"gateway": gateway})
@@ -143,7 +143,7 @@ def test_r_intended_refused_where_policy_says_so(rooms: Rooms, write: Write) -> 
     assert told(rooms, write(lambda _: wrapped(rooms, rooms.cast.folder("main")["address"])))[0] is MessageState.FILED
 
 
-def test_r_intended_unsigned_recipients_and_other_sender_are_noted(rooms: Rooms, write: Write) -> None:
+def test_rule_11_r_intended_unsigned_recipients_and_other_sender_are_noted(rooms: Rooms, write: Write) -> None:
     """R-INTENDED, R-FROM: To that nobody signed is recorded as a claim; MAIL FROM is no identity, and is compared."""
     found = rooms.message(write(sender="relais@autre.example"))
     assert found.state is MessageState.FILED
@@ -151,7 +151,7 @@ def test_r_intended_unsigned_recipients_and_other_sender_are_noted(rooms: Rooms,
 
 
 # R-REPLAY
-def test_r_replay_same_signature_again(rooms: Rooms) -> None:
+def test_rule_12_r_replay_same_signature_again(rooms: Rooms) -> None:
     """R-REPLAY: the same signed content under another Message-ID and another envelope is filed once."""
     cast, at = rooms.cast, rooms.clock.at
     inner = deposit(cast, Draft("coordinator", "main"), at, os.urandom, encrypted=False)
@@ -170,7 +170,7 @@ def test_r_replay_same_signature_again(rooms: Rooms) -> None:
 
 
 @pytest.mark.parametrize(("days", "flagged"), [(6, False), (8, True)])
-def test_r_replay_time_far_from_reception(days: int, flagged: bool) -> None:
+def test_rule_12_r_replay_time_far_from_reception(days: int, flagged: bool) -> None:
     """R-REPLAY: a signingTime more than seven days from reception is flagged, on both sides of the bound."""
     old = pair(start_days=-30)
     found = judged(
@@ -196,7 +196,7 @@ def signed_by_several(rooms: Rooms, *names: str) -> bytes:
     return enveloped_mail(part(CMS, made), [cast.gateway_certificate()], envelope, os.urandom, shape="outlook")
 
 
-def test_r_signers_one_answers_for_from(rooms: Rooms, write: Write) -> None:
+def test_rule_5_r_signers_one_answers_for_from(rooms: Rooms, write: Write) -> None:
     """R-SIGNERS: of two signers one answers for From, in either order; the other's card is never taken for theirs."""
     for order in (("coordinator", "oncologist"), ("oncologist", "coordinator")):
         found = write(lambda _, order=order: signed_by_several(rooms, *order))
@@ -207,7 +207,7 @@ def test_r_signers_one_answers_for_from(rooms: Rooms, write: Write) -> None:
     assert rooms.message(found).signer == account.id
 
 
-def test_r_signers_nobody_answers_for_from(rooms: Rooms, write: Write) -> None:
+def test_rule_5_r_signers_nobody_answers_for_from(rooms: Rooms, write: Write) -> None:
     """R-SIGNERS: two good signers of whom none is the sender: refused."""
     assert told(rooms, write(lambda _: signed_by_several(rooms, "oncologist", "gp"))) == (
         MessageState.REFUSED,
@@ -215,7 +215,7 @@ def test_r_signers_nobody_answers_for_from(rooms: Rooms, write: Write) -> None:
     )
 
 
-def test_r_signers_some_answer_for_from(rooms: Rooms, write: Write) -> None:
+def test_rule_5_r_signers_some_answer_for_from(rooms: Rooms, write: Write) -> None:
     """R-SIGNERS: every signer answers for From, or exactly one; two of three do not."""
     every = write(lambda _: signed_by_several(rooms, "coordinator", "coordinator"))
     assert told(rooms, every)[0] is MessageState.FILED
@@ -225,14 +225,14 @@ def test_r_signers_some_answer_for_from(rooms: Rooms, write: Write) -> None:
 
 # R-TIME
 @pytest.mark.parametrize(("hours", "verdict"), [(1, Verdict.VALID), (48, Verdict.NOT_YET_VALID)])
-def test_r_time_at_signing_too(hours: int, verdict: Verdict) -> None:
+def test_rule_15_r_time_at_signing_too(hours: int, verdict: Verdict) -> None:
     """R-TIME: good today is not enough: the certificate must have been in its dates at signingTime too."""
     found = judged(signed(Signing(time=NOW - timedelta(hours=hours))))
     assert found.judgement is not None
     assert found.judgement.verdict is verdict
 
 
-def test_r_time_in_the_gateway(rooms: Rooms, write: Write) -> None:
+def test_rule_15_r_time_in_the_gateway(rooms: Rooms, write: Write) -> None:
     """R-TIME: a deposit that claims a time before its card was issued is refused like a card not yet valid."""
     cast = rooms.cast
     one = cast.identity("coordinator")
@@ -251,7 +251,7 @@ def test_r_time_in_the_gateway(rooms: Rooms, write: Write) -> None:
 
 
 # R-REVOC
-def test_r_revoc(made: Path, rooms: Rooms) -> None:
+def test_rule_16_r_revoc(made: Path, rooms: Rooms) -> None:
     """R-REVOC: with a fresh list the card is good; without one nobody knows, and it is never called valid."""
     cast = rooms.cast
     mail = deposit(cast, Draft("oncologist", "main"), NOW, os.urandom, encrypted=False)
@@ -266,7 +266,7 @@ def test_r_revoc(made: Path, rooms: Rooms) -> None:
 
 # R-PATH
 @pytest.mark.parametrize(("noise", "trusted"), [(28, True), (40, False)])
-def test_r_path_candidates_are_bounded(noise: int, trusted: bool) -> None:
+def test_rule_17_r_path_candidates_are_bounded(noise: int, trusted: bool) -> None:
     """R-PATH: a path is sought among thirty of the mail's certificates; an authority behind them is not found."""
     others = [pair(who=f"noise{number}", kind="p256").certificate for number in range(noise)]
     found = judged(signed(certificates=[pair().certificate, *others, pair().chain[0]]))
@@ -274,7 +274,7 @@ def test_r_path_candidates_are_bounded(noise: int, trusted: bool) -> None:
 
 
 # R-USAGE, R-HEADER-OUT
-def test_r_usage_recipients() -> None:
+def test_rule_18_r_usage_recipients() -> None:
     """R-USAGE: a seal for an encryption certificate is made; for a signature certificate, or RSA with EC: refused."""
     assert sealed(recipient=pair("rsa", throwaway.ENCRYPT, "reader").certificate)[1].size
     with pytest.raises(UnusableRecipient):
@@ -284,7 +284,7 @@ def test_r_usage_recipients() -> None:
         sealed(recipient=both)
 
 
-def test_r_header_out() -> None:
+def test_rule_22_r_header_out() -> None:
     """R-HEADER-OUT: a subject in any language goes out encoded; one with a line end goes nowhere."""
     assert b"\r\nBcc:" not in sealed(headers=mail_headers(subject="Élise, 2e avis"))[0]
     for sign in "\r\n\0":
@@ -294,7 +294,7 @@ def test_r_header_out() -> None:
 
 # R-LOOP
 @pytest.mark.parametrize("field", [b"Auto-Submitted: auto-replied", b"Precedence: list", b"Precedence: bulk"])
-def test_r_loop_automatic_mail_is_not_answered(field: bytes, rooms: Rooms, write: Write) -> None:
+def test_rule_23_r_loop_automatic_mail_is_not_answered(field: bytes, rooms: Rooms, write: Write) -> None:
     """R-LOOP: automatic and list mail ends `done`, and nobody is written to (RFC 3834 §2)."""
     raw = field + b"\r\n" + FIELDS + b"\r\nabsente\r\n"
     assert recognise(io.BytesIO(raw), len(raw), limits=Limits(), mail_from="a@dcc.example") is not None
@@ -303,7 +303,7 @@ def test_r_loop_automatic_mail_is_not_answered(field: bytes, rooms: Rooms, write
     assert rooms.deliveries() == []
 
 
-def test_r_loop_no_receipt_for_what_was_not_opened(rooms: Rooms, write: Write) -> None:
+def test_rule_23_r_loop_no_receipt_for_what_was_not_opened(rooms: Rooms, write: Write) -> None:
     """R-LOOP: a receipt asked for is sent for a mail that was opened, never for one that could not be decrypted."""
     sender = rooms.cast.person("coordinator")["mailbox"]
     asked = f"Disposition-Notification-To: {sender}\r\n".encode()
@@ -314,7 +314,7 @@ def test_r_loop_no_receipt_for_what_was_not_opened(rooms: Rooms, write: Write) -
 
 
 # R-KEYS, R-NAME
-def test_r_keys() -> None:
+def test_rule_24_r_keys() -> None:
     """R-KEYS: a key file opens with its password; neither the key nor a wrong password is ever shown."""
     data = throwaway.p12(pair())
     assert "key" not in repr(load_pkcs12(data, throwaway.PASSWORD.encode()))
@@ -328,14 +328,14 @@ def test_r_keys() -> None:
     [("compte rendu.pdf", "compte rendu.pdf"), ("../../etc/passwd", "passwd"), ("a\u202efdp.exe", "afdp.exe"),
      ("con.pdf", "_con.pdf"), ("x" * 500 + ".pdf", "x" * 116 + ".pdf"), ("..", None)],
 )  # fmt: skip
-def test_r_name(name: str, kept: str | None) -> None:
+def test_rule_25_r_name(name: str, kept: str | None) -> None:
     """R-NAME: an ordinary name stays; path, override, device and length are taken away, and a false charset is read."""
     assert clean_name(name) == kept
     assert decoded(b"=?x-no-such-charset?Q?caf=C3=A9?=") == "café"
 
 
 # R-ORACLE, I5
-def test_r_oracle_forged_content_is_neutral(rooms: Rooms, write: Write) -> None:
+def test_rule_13_r_oracle_forged_content_is_neutral(rooms: Rooms, write: Write) -> None:
     """R-ORACLE: a good mail is answered exactly; an envelope with a wrong key only by the one neutral sentence."""
     cast = rooms.cast
     good = write()

@@ -181,7 +181,7 @@ def test_any_argument(text: str, keyword: str) -> None:
 
 
 @pytest.mark.parametrize("octets", [b"NOOP\n", b"NOOP\rNOOP\r\n", b"NO\0OP\r\n", b"NOOP\n\r\n", b"\n", b"\r\r\n"])
-def test_commands_end_in_crlf_and_nothing_else(door: RunningDoor, octets: bytes) -> None:
+def test_rule_21_commands_end_in_crlf_and_nothing_else(door: RunningDoor, octets: bytes) -> None:
     """A bare CR, a bare LF or a NUL in a command is how one mail becomes two: the line is closed (R-SMTP)."""
     with Raw(door) as raw:
         raw.say(octets + b"NOOP\r\n")

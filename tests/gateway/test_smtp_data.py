@@ -112,7 +112,7 @@ def test_empty_message_and_leading_dot() -> None:
         b"\r\r\n.\r\r\n",
     ],
 )
-def test_false_ends_do_not_end_data(false_end: bytes) -> None:
+def test_rule_21_false_ends_do_not_end_data(false_end: bytes) -> None:
     """No mix of bare CR, bare LF, NUL and dots ends DATA (R-SMTP, smuggling)."""
     wire = b"a" + false_end + b"MAIL FROM:<x@y.example>\r\n"
     for cuts in ([], list(range(1, 40))):

@@ -32,7 +32,7 @@ def test_mail_under_tls(door: RunningDoor, implicit: bool, version: ssl.TLSVersi
     assert content.endswith(mail)
 
 
-def test_starttls_discards_what_was_sent_before(door: RunningDoor) -> None:
+def test_rule_21_starttls_discards_what_was_sent_before(door: RunningDoor) -> None:
     """Commands slipped in behind STARTTLS are dropped, and so is what was said before (R-SMTP, CVE-2011-0411)."""
     with Raw(door) as raw:
         raw.ask(f"MAIL FROM:<{SENDER}>".encode())

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from rulebook import NUMBERS, made
+
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("make_rules", ROOT / "docs" / "make_rules.py")
-assert spec is not None
-assert spec.loader is not None
-made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(made)
 RULES: tuple[str, ...] = tuple(rule.name for rule in made.RULES)
 # Nothing in the code fetches for a mail: what is not there can be cited by its test alone
 ABSENT = frozenset({"R-NOFETCH"})
@@ -48,3 +44,16 @@ def test_rule_has_tests_of_its_own(number: int) -> None:
     """Each rule has at least two tests that carry its name or number: what it allows, and what it forbids."""
     tests = made.tests_of(number, made.RULES[number - 1])
     assert tests.number >= 2, tests
+
+
+def test_numbers_in_the_names_of_tests() -> None:
+    """A test that carries a rule's name carries its number too, the right one; every rule has one that carries it."""
+    named = {name: number for number, name in enumerate((one.lower().replace("-", "_") for one in RULES), 1)}
+    carried = {number for one, number in NUMBERS.items() if f'Refused("{one}",' in _text("tests")}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for found in re.finditer(r"def test_(?:rule_(\d+)_?)?(r_\w+)?\w*\(", path.read_text(encoding="utf-8")):
+            number, told = found.groups()
+            rule = max((one for one in named if f"{told}_".startswith(f"{one}_")), key=len, default=None)
+            assert rule is None or number == str(named[rule]), f"{path.name}: {found.group()}"
+            carried |= set() if number is None else {int(number)}
+    assert carried == set(range(1, 26))

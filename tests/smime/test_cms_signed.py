@@ -283,7 +283,7 @@ def test_encryption_key_preference(open_cms_part: Open) -> None:
     assert found.signers[0].encryption_key_preference == other
 
 
-def test_r_ct_signed_as_something_else(open_cms_part: Open, reader: KeyPair) -> None:
+def test_rule_9_r_ct_signed_as_something_else(open_cms_part: Open, reader: KeyPair) -> None:
     """R-CT: a time stamp or a receipt that somebody signed is whole, and is no mail of theirs (RFC 8551 §2.4)."""
     for kind in ("1.2.840.113549.1.9.16.1.4", "1.2.840.113549.1.9.16.1.1", forge.ENVELOPED):
         cms = signed_data(ENTITY, [Signing(content_type=kind)], content_type=kind)

@@ -30,7 +30,7 @@ def test_any_subject_reads_back(text: str) -> None:
 
 
 @given(st.text(max_size=40), st.sampled_from("\r\n\0"), st.text(max_size=40))
-def test_r_header_out_any_place(before: str, sign: str, after: str) -> None:
+def test_rule_22_r_header_out_any_place(before: str, sign: str, after: str) -> None:
     """CR, LF and NUL are refused wherever they stand (R-HEADER-OUT)."""
     for name in ("Subject", "To", "X-MSS-INS"):
         with pytest.raises(HeaderInjection):

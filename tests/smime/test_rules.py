@@ -22,6 +22,7 @@ from dcc.smime import der
 from dcc.smime.open import open_message
 from dcc.smime.verdict import Opened, Problem
 from forge import Signing, auth_enveloped_data, compressed_data, enveloped_data, key_transport, signed_data
+from rulebook import numbered
 from throwaway import ENCRYPT, ENTITY, FIELDS, multipart, pair, part, seeded
 
 CMS = "application/pkcs7-mime; name=smime.p7m"
@@ -240,7 +241,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], Opened]:
     return opened_with(1)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, id=f"{rule} {name}") for name, (rule, _) in ACCEPTED.items()])
+@pytest.mark.parametrize("name", [pytest.param(name, id=numbered(rule, name)) for name, (rule, _) in ACCEPTED.items()])
 def test_accepted(name: str, read: Callable[[bytes], Opened]) -> None:
     """What the rule allows is intact, and its content is what was signed."""
     found = read(ACCEPTED[name][1]())
@@ -249,7 +250,7 @@ def test_accepted(name: str, read: Callable[[bytes], Opened]) -> None:
     assert found.content is not None
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, id=f"{one.rule} {name}") for name, one in REFUSED.items()])
+@pytest.mark.parametrize("name", [pytest.param(name, id=numbered(one.rule, name)) for name, one in REFUSED.items()])
 def test_refused(name: str, read: Callable[[bytes], Opened]) -> None:
     """What the rule forbids ends with its problem, names the rule where it is not an oracle, and gives no content."""
     one = REFUSED[name]
@@ -263,7 +264,7 @@ def test_refused(name: str, read: Callable[[bytes], Opened]) -> None:
         assert one.named in (*found.findings, found.detail)
 
 
-def test_r_oracle_one_outcome() -> None:
+def test_rule_13_r_oracle_one_outcome() -> None:
     """R-ORACLE: wherever it breaks after a recipient was selected, the answers are the same, and no detail is kept."""
     mails = [oracle(name) for name in ("rsa padding", "rsa length", "key length", "cbc padding")]
     tried = [[opened_with(seed)(mail) for seed in range(4)] for mail in mails]
@@ -275,7 +276,7 @@ def test_r_oracle_one_outcome() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"\x01" * 256, b"\x01" * 255, b"\xff" * 256, b""])
-def test_r_oracle_another_key_takes_the_place(raw: bytes) -> None:
+def test_rule_13_r_oracle_another_key_takes_the_place(raw: bytes) -> None:
     """R-ORACLE: a content key that cannot be had is replaced by a random one, and the same work is done with it
     (RFC 3218 §2.3.2): the content that was encrypted under that very key is there."""
     reader, key = pair("rsa", ENCRYPT, "reader"), bytes(range(32))
@@ -285,7 +286,7 @@ def test_r_oracle_another_key_takes_the_place(raw: bytes) -> None:
         assert open_message(io.BytesIO(mail), keys=[reader], random_bytes=seeded(3)).problem is Problem.NOT_OPENED
 
 
-def test_r_usage_signing_key_never_decrypts() -> None:
+def test_rule_18_r_usage_signing_key_never_decrypts() -> None:
     """R-USAGE: what was encrypted to a signature certificate is opened by arithmetic only, and the report says so."""
     signing = pair("rsa", who="reader")
     key = bytes(range(32))
@@ -294,7 +295,7 @@ def test_r_usage_signing_key_never_decrypts() -> None:
     assert "R-USAGE" in found.findings
 
 
-def test_r_algo_oaep_with_sha1_is_read(read: Callable[[bytes], Opened]) -> None:
+def test_rule_14_r_algo_oaep_with_sha1_is_read(read: Callable[[bytes], Opened]) -> None:
     """R-ALGO: OAEP's own hash signs nothing; SHA-1 there, the default of RFC 4055, is read."""
     key = bytes(range(32))
     info = key_transport(key, pair("rsa", ENCRYPT, "reader"), oaep=hashes.SHA1())
@@ -302,6 +303,6 @@ def test_r_algo_oaep_with_sha1_is_read(read: Callable[[bytes], Opened]) -> None:
 
 
 @pytest.mark.parametrize("field", [b"To", b"Subject", b"Date", b"From", b"MIME-Version"])
-def test_r_from_absent_field_is_no_second_reading(field: bytes, read: Callable[[bytes], Opened]) -> None:
+def test_rule_8_r_from_absent_field_is_no_second_reading(field: bytes, read: Callable[[bytes], Opened]) -> None:
     """R-FROM: an absent field is for the gateway's policy to refuse; the engine reads the mail in one way only."""
     assert read(without(field)).problem is None

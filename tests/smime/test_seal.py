@@ -101,7 +101,7 @@ def test_signed_only() -> None:
     assert b'hp="clear"' in mail
 
 
-def test_r_header_out_outer_mail_is_neutral() -> None:
+def test_rule_22_r_header_out_outer_mail_is_neutral() -> None:
     """Outside: neutral Subject, the five fields, one CMS attachment; nothing of the inside."""
     headers = mail_headers(extra=(("X-MSS-INS", "279035121518989"),))
     mail, _ = sealed(headers=headers)
@@ -149,7 +149,7 @@ def test_wrapped_in_message_rfc822() -> None:
 
 @pytest.mark.parametrize("name", ["from_", "to", "subject", "message_id"])
 @pytest.mark.parametrize("bad", ["a\r\nBcc: x@y", "a\nb", "a\rb", "a\0b"])
-def test_r_header_out_injection_is_refused(name: str, bad: str) -> None:
+def test_rule_22_r_header_out_injection_is_refused(name: str, bad: str) -> None:
     """CR, LF or NUL in any header value: nothing is sealed (R-HEADER-OUT)."""
     with pytest.raises(HeaderInjection):
         sealed(headers=mail_headers(**{name: bad}))
@@ -244,7 +244,7 @@ def test_short_segment_is_an_error() -> None:
         sealed(body=(FileSegment(lambda: io.BytesIO(b"abc"), 0, 10),))
 
 
-def test_r_usage_recipients() -> None:
+def test_rule_18_r_usage_recipients() -> None:
     """A certificate for signing, outside its dates, or with a weak key receives nothing (R-USAGE)."""
     late = pair("rsa", ENCRYPT, "reader", start_days=2)
     old = pair("rsa", ENCRYPT, "reader", start_days=-400)
@@ -261,7 +261,7 @@ def test_self_verification() -> None:
         sealed(signer=false)
 
 
-def test_r_usage_signer() -> None:
+def test_rule_18_r_usage_signer() -> None:
     """An encryption certificate signs nothing (R-USAGE: the signing key never decrypts, and conversely)."""
     with pytest.raises(NotVerified):
         sealed(signer=pair("rsa", ENCRYPT, "gateway"))

@@ -66,7 +66,7 @@ def made(name: str) -> KeyPair:
 
 
 @pytest.mark.parametrize("attribute", [v1, v2, lambda one: v2(one, "sha384"), lambda one: v2(one, "sha512")])
-def test_r_attrs_signing_certificate(attribute: Callable[[bytes], bytes], open_cms_part: Open) -> None:
+def test_rule_7_r_attrs_signing_certificate(attribute: Callable[[bytes], bytes], open_cms_part: Open) -> None:
     """R-ATTRS: another certificate of the same key does not stand for the one that was signed (RFC 5035 §5.4.1)."""
     mine, twin = made("mine").certificate, made("twin").certificate
     signing = Signing(made("mine"), more=[attribute(mine)], by_key_identifier=True)
@@ -137,7 +137,7 @@ def pss_only(digest: str | None, salt: int) -> KeyPair:
         ("sha256", 32, {}, False),
     ],
 )
-def test_r_algo_a_key_for_pss_only(
+def test_rule_14_r_algo_a_key_for_pss_only(
     digest: str | None, salt: int, signing: dict[str, Any], good: bool, open_cms_part: Open
 ) -> None:
     """R-ALGO: a key that is for RSASSA-PSS signs nothing else, and only with the digest and salt that it names."""
