@@ -1,4 +1,4 @@
-"""What a running gateway does beside mail: leases of the dead, timers, new opposition lists, files nobody needs."""
+"""What a running gateway does beside mail: leases of the dead, what has fallen due, new opposition lists, files nobody needs."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Date,
-    Float,
     ForeignKey,
     Index,
     Integer,
@@ -268,14 +267,4 @@ audit_head = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("hash", String(64), nullable=False),
     Column("signature", LargeBinary, nullable=False),
-)
-
-timers = Table(
-    "timers",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("due", UtcDateTime, nullable=False, index=True),
-    Column("payload", Text, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("seconds", Float),
 )

@@ -1,4 +1,4 @@
-"""Networks, accounts, folders, mandates, consents, documents and timers, on both engines."""
+"""Networks, accounts, folders, mandates, consents and documents, on both engines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from dcc.mailbox import documents, folders, people, timers
+from dcc.mailbox import documents, folders, people
 from dcc.mailbox.changes import FolderOpened
 from dcc.mailbox.changewriting import ChangeLost, apply
 from dcc.mailbox.database import Database
@@ -203,18 +203,6 @@ def test_times_need_a_zone(database: Database, world: Any, now: datetime) -> Non
     """A time without zone is a programming error, not silently taken for UTC."""
     with database.begin() as conn, pytest.raises(Exception, match="zone"):
         folders.revoke_mandate(conn, "x", at=now.replace(tzinfo=None))
-
-
-def test_timers(database: Database, now: datetime) -> None:
-    """A timer is set, moved, found when due, and forgotten; a restart changes nothing."""
-    with database.begin() as conn:
-        timers.set_timer(conn, "crl", due=now, payload={"url": "x"})
-        timers.set_timer(conn, "crl", due=now + timedelta(hours=1), payload={"url": "y"})
-        timers.set_timer(conn, "other", due=now + timedelta(hours=2), payload={})
-        assert timers.due_timers(conn, now=now) == []
-        assert timers.due_timers(conn, now=now + timedelta(hours=1)) == [("crl", {"url": "y"})]
-        timers.clear_timer(conn, "crl")
-        assert [key for key, _ in timers.due_timers(conn, now=now + timedelta(hours=3))] == ["other"]
 
 
 def test_one_folder_a_patient_and_network(database: Database, world: Any, now: datetime) -> None:
