@@ -20,9 +20,8 @@ from dcc.cards.publickey import kind_and_bits
 from dcc.cards.usage import Usage, usage_of
 
 HIGHEST_SIZE = 64 << 10  # of a file, with its text around
-HIGHEST_DER = (
-    16 << 10
-)  # those of the card world have 2 kB, post-quantum ones 8; asn1crypto takes 3 ms for a kilobyte (I8)
+# Those of the card world have 2 kB, post-quantum ones 8; asn1crypto takes 3 ms for a kilobyte (I8)
+HIGHEST_DER = 16 << 10
 # Part of an object identifier, wherever it stands; asn1crypto is quadratic in it (R-ASN1; facts: libraries)
 _ENDLESS = re.compile(rb"[\x80-\xff]{200}")
 BY_NAME = "dn:"

@@ -131,9 +131,8 @@ def _signer(basic: Any, issuer: CardCertificate, at: datetime) -> CardCertificat
         if one.sha256 != issuer.sha256 and not _authorised(one, issuer, at):
             continue
         if basic["signature_algorithm"].hash_algo not in TRUSTED_HASHES:
-            return (
-                None  # whoever asks has a word in what is signed: a collision of SHA-1 would say what it likes (R-ALGO)
-            )
+            # Whoever asks has a word in what is signed: a collision of SHA-1 would say what it likes (R-ALGO)
+            return None
         key: Any = load_der_public_key(asn1.Certificate.load(one.der).public_key.dump())
         try:
             verify_octets(
