@@ -47,7 +47,9 @@ class Database:
         self._engine, self._reader, self._passing = (
             engines(url, BUSY_SECONDS) if self.is_sqlite else _postgresql_engines(url)
         )
-        self._turn = Turn(_file_of(self._engine), BUSY_SECONDS) if self.is_sqlite else None
+        self._file = _file_of(self._engine) if self.is_sqlite else None
+        self._identity: tuple[int, int] | None = None  # device and inode of the file that was opened
+        self._turn = Turn(self._file, BUSY_SECONDS) if self.is_sqlite else None
 
     @property
     def engine(self) -> Engine:
@@ -61,6 +63,7 @@ class Database:
         Raises DatabaseFull or DatabaseGone where the store itself fails, and SQLAlchemy's own class, emptied of
         values, where a statement is refused (IntegrityError: a unique key exists already).
         """
+        self._same_file()
         try:
             with nullcontext() if self._turn is None else self._turn.taken(), self._engine.begin() as conn:
                 yield conn
@@ -73,6 +76,7 @@ class Database:
 
         It survives the end of the process, and is durable with the next transaction that is. Raises as `begin`.
         """
+        self._same_file()
         try:
             with nullcontext() if self._turn is None else self._turn.taken(), self._passing.begin() as conn:
                 if not self.is_sqlite:
@@ -84,12 +88,31 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One consistent snapshot to read from; writes in it are refused or rolled back."""
+        self._same_file()
         try:
             with self._reader.connect() as conn:
                 yield conn
                 conn.rollback()
         except FAILURES as error:
             raise mapped(error) from None
+
+    def _same_file(self) -> None:
+        """An open file lives on when its name goes, or becomes another's: what is written there is lost with the process.
+
+        Raises DatabaseGone: a copy that was put back is opened by a new start.
+        """
+        if self._file is None:
+            return
+        try:
+            found = self._file.stat()
+        except OSError:
+            if self._identity is not None:
+                raise DatabaseGone("database unavailable: its file is gone") from None
+            return  # never opened: the driver makes it, or says why it cannot
+        if self._identity is None:
+            self._identity = (found.st_dev, found.st_ino)
+        elif self._identity != (found.st_dev, found.st_ino):
+            raise DatabaseGone("database unavailable: its file was replaced")
 
     def migrate(self) -> None:
         """Bring the schema to this version (alembic, up). Raises DatabaseFull, DatabaseGone."""

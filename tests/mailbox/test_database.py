@@ -309,6 +309,32 @@ def test_damaged_file(tmp_path: Path, migrated_sqlite: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize("replaced", [False, True])
+def test_file_that_is_no_more_the_one_that_was_opened(
+    replaced: bool, tmp_path: Path, migrated_sqlite: Path, make_message: Callable[..., Message]
+) -> None:
+    """Removed, or replaced by a copy, under a running gateway: nothing is taken that would be lost (I1); the file back,
+    it goes on.
+    """
+    database = _sqlite(tmp_path, migrated_sqlite)
+    path = tmp_path / "copy.sqlite"
+    with database.begin() as conn:
+        messages.insert_received(conn, make_message(1))
+    path.rename(tmp_path / "away")
+    if replaced:
+        path.write_bytes(migrated_sqlite.read_bytes())
+    for entered in (database.begin, database.passing, database.read):
+        with pytest.raises(DatabaseGone, match="replaced" if replaced else "gone"), entered():
+            pass
+    assert path.exists() == replaced, "none is made in its place"
+    (tmp_path / "away").replace(path)
+    with database.begin() as conn:
+        messages.insert_received(conn, make_message(2))
+    with database.read() as conn:
+        assert messages.get(conn, make_message(1).id) is not None
+    database.close()
+
+
 def test_cost_of_a_message(tmp_path: Path, migrated_sqlite: Path, make_message: Callable[..., Message]) -> None:
     """Insert, claim, four stages and the end are seven commits and a few milliseconds of the processor on SQLite."""
     from dcc.mailbox.records import MessageState
