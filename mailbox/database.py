@@ -34,6 +34,10 @@ class DatabaseDamaged(DatabaseGone):
     """The file is not a database, or not a whole one: no waiting helps, a copy does (`dcc restore`)."""
 
 
+class DatabaseReplaced(DatabaseGone):
+    """The file is not the one that was opened: the name of this class is what the operator reads in the log."""
+
+
 class SchemaMismatch(DatabaseGone):
     """The database holds another version's tables: `dcc migrate`."""
 
@@ -99,7 +103,7 @@ class Database:
     def _same_file(self) -> None:
         """An open file lives on when its name goes, or becomes another's: what is written there is lost with the process.
 
-        Raises DatabaseGone: a copy that was put back is opened by a new start.
+        Raises DatabaseReplaced: a copy that was put back is opened by a new start.
         """
         if self._file is None:
             return
@@ -107,12 +111,12 @@ class Database:
             found = self._file.stat()
         except OSError:
             if self._identity is not None:
-                raise DatabaseGone("database unavailable: its file is gone") from None
+                raise DatabaseReplaced("its file is gone") from None
             return  # never opened: the driver makes it, or says why it cannot
         if self._identity is None:
             self._identity = (found.st_dev, found.st_ino)
         elif self._identity != (found.st_dev, found.st_ino):
-            raise DatabaseGone("database unavailable: its file was replaced")
+            raise DatabaseReplaced("its file was replaced")
 
     def migrate(self) -> None:
         """Bring the schema to this version (alembic, up). Raises DatabaseFull, DatabaseGone."""

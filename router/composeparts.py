@@ -79,6 +79,7 @@ class EncodedDeposits:
             known = self._kept.get(key)
             if known is None:
                 known = self._kept[key] = self._encode(documents, patient, folder, complete)
+                self._let_go(KEPT, IN_MEMORY)  # it may have become larger than was thought
             else:
                 self._kept.move_to_end(key)
         return known[1]
@@ -90,14 +91,16 @@ class EncodedDeposits:
         own = [part for one in documents for part in one.parts[:1]]
         copies = sum(one.size for one in own)  # base64 in a CDA is about as long as the base64 of its copy
         size = copies + base64_size(sum(one.size for one in received or own))
-        while self._kept and (len(self._kept) >= KEPT or self._in_memory() + size > IN_MEMORY):
-            self._kept.popitem(last=False)  # still open for whoever reads it; closed with its last reader
+        # One that is larger than all may be lies on the disk, and takes no room beside the others
+        self._let_go(KEPT - 1, IN_MEMORY - size if size <= IN_MEMORY else IN_MEMORY)
         file = WorkFile(self._workdir, self._random, IN_MEMORY)
         file.expect(size)
         return file, self._enclose(file, documents, received, patient, folder)
 
-    def _in_memory(self) -> int:
-        return sum(file.in_memory for file, _ in self._kept.values())
+    def _let_go(self, count: int, octets: int) -> None:
+        """The oldest, until no more than these are kept; still open for whoever reads one, closed with its last reader."""
+        while len(self._kept) > count or sum(file.in_memory for file, _ in self._kept.values()) > octets:
+            self._kept.popitem(last=False)
 
     def _enclose(
         self, file: WorkFile, documents: Sequence[Document], received: Sequence[Part], patient: Patient, folder: Folder

@@ -20,7 +20,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dcc.mailbox import folders, messages, people
 from dcc.mailbox.columns import UtcDateTime
-from dcc.mailbox.database import Database, DatabaseDamaged, DatabaseFull, DatabaseGone, SchemaMismatch, mapped
+from dcc.mailbox.database import (
+    Database,
+    DatabaseDamaged,
+    DatabaseFull,
+    DatabaseGone,
+    DatabaseReplaced,
+    SchemaMismatch,
+    mapped,
+)
 from dcc.mailbox.migrate import downgrade, head, upgrade
 from dcc.mailbox.records import Message
 from dcc.mailbox.schema import messages as table
@@ -324,7 +332,7 @@ def test_file_that_is_no_more_the_one_that_was_opened(
     if replaced:
         path.write_bytes(migrated_sqlite.read_bytes())
     for entered in (database.begin, database.passing, database.read):
-        with pytest.raises(DatabaseGone, match="replaced" if replaced else "gone"), entered():
+        with pytest.raises(DatabaseReplaced, match="replaced" if replaced else "gone"), entered():
             pass
     assert path.exists() == replaced, "none is made in its place"
     (tmp_path / "away").replace(path)
